@@ -1,0 +1,1 @@
+"""Local AI from the terminal: chat, documents and tools that wait for your approval."""

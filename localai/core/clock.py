@@ -1,0 +1,71 @@
+"""Time as the house counts it: integer microseconds UTC, with a boot id and a monotonic clock.
+
+A wall clock can be set back. A deadline that carries the boot id and a monotonic reading beside
+the wall time stays in the past once it has passed.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from localai.core.errors import Invalid
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class Clock:
+    """The machine's clocks; a test hands in a subclass that it can turn."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970, UTC."""
+        return time.time_ns() // 1000
+
+    def monotonic_us(self) -> int:
+        """Microseconds since boot, sleep included where the system counts it."""
+        clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+        return time.clock_gettime_ns(clock) // 1000
+
+    @property
+    def boot_id(self) -> str:
+        """Names this boot of this machine; empty where the system does not say."""
+        return _boot_id()
+
+    def deadline(self, seconds: int) -> "Deadline":
+        """The moment `seconds` from now."""
+        span = seconds * 1_000_000
+        return Deadline(self.now_us() + span, self.boot_id, self.monotonic_us() + span)
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment in wall time and, within one boot, in monotonic time."""
+
+    wall_us: int
+    boot_id: str
+    monotonic_us: int
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def seconds(text: str) -> int:
+    """Read a duration such as `90s`, `5m`, `2h`, `7d`; a bare number counts seconds."""
+    number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "s")
+    if not (number.isascii() and number.isdigit()) or len(number) > 9:
+        raise Invalid(f"{text!r} is not a duration", hint="write it as 30s, 5m, 2h or 7d")
+    return int(number) * _UNITS[unit]
+
+
+def rfc3339(microseconds: int | None) -> str | None:
+    """A moment as RFC 3339 in UTC, `None` passing through."""
+    if microseconds is None:
+        return None
+    moment = datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

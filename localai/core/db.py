@@ -1,0 +1,198 @@
+"""The database: one file, one writer at a time. The only file that opens it.
+
+A write is `transaction()`: a file lock, then BEGIN IMMEDIATE, synchronous=FULL. The lock keeps
+writing processes from starving each other, and it serialises commits, checkpoints and closes,
+which SQLite 3.7.0 to 3.51.2 needs for its WAL (https://sqlite.org/wal.html#walresetbug).
+A transaction is one step: none is open while a model talks or a person thinks.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from localai.core.errors import Conflict, Unavailable
+from localai.core.files import locked, private_dir
+
+# Ties this code to the head of localai/migrations; the migrations write it as user_version.
+SCHEMA_VERSION = 1
+
+metadata = sa.MetaData()
+
+_BUSY_MS = 10_000
+_NETWORK_SYSTEMS = frozenset({"9p", "v9fs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs"})
+_AFTER_COMMIT = "localai.after_commit"
+
+
+class Database:
+    """The home's SQLite database; opened, created or migrated at the first statement."""
+
+    def __init__(self, path: Path, *, driver: ModuleType | None = None) -> None:
+        self.path = path
+        self._lock = path.with_suffix(".lock")
+        self._driver = driver
+        self._engine: sa.Engine | None = None
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """One atomic step of writing; committed at the end, rolled back by any exception."""
+        engine = self._open()
+        with _translated(), locked(self._lock), engine.connect() as connection:
+            immediate = connection.execution_options(localai_immediate=True)
+            actions: list[Callable[[], None]] = []
+            connection.info[_AFTER_COMMIT] = actions
+            with immediate.begin():
+                yield immediate
+            for action in actions:
+                action()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A consistent view; what is written inside is thrown away."""
+        engine = self._open()
+        with _translated(), engine.connect() as connection:
+            yield connection
+
+    def upgrade(self) -> int:
+        """Create or migrate the schema; returns the version that was found, 0 for none."""
+        from localai.migrations import run  # noqa: PLC0415 - Alembic costs 200 ms; most starts need none
+
+        private_dir(self.path.parent)
+        with _translated(), locked(self._lock):
+            engine = self._connectable()
+            found = _version(engine)
+            if found < SCHEMA_VERSION:
+                self.path.touch(mode=0o600)
+                _set_journal(engine, "DELETE" if network_file_system(self.path) else "WAL")
+                run.upgrade(engine)
+        self._engine = engine
+        return found
+
+    def version(self) -> int:
+        """The schema version on disk, 0 where there is no database."""
+        if not self.path.exists():
+            return 0
+        with _translated():
+            return _version(self._connectable())
+
+    def close(self) -> None:
+        """Close every connection, under the lock because the last close checkpoints."""
+        if self._engine is not None:
+            with locked(self._lock):
+                self._engine.dispose()
+            self._engine = None
+
+    @property
+    def sqlite_version(self) -> str:
+        """The version of the SQLite library in use."""
+        return str((self._driver or _safest_driver()).sqlite_version)
+
+    def _open(self) -> sa.Engine:
+        if self._engine is not None:
+            return self._engine
+        found = self.version()
+        if found < SCHEMA_VERSION:
+            self.upgrade()
+        elif found > SCHEMA_VERSION:
+            message = f"the database is of a newer localai (schema {found}, mine {SCHEMA_VERSION})"
+            raise Unavailable(message, hint="pip install --upgrade localai-suite")
+        self._engine = self._connectable()
+        return self._engine
+
+    def _connectable(self) -> sa.Engine:
+        if self._engine is not None:
+            return self._engine
+        self._engine = sa.create_engine(
+            f"sqlite:///{self.path}",
+            module=self._driver or _safest_driver(),
+            connect_args={"timeout": _BUSY_MS / 1000, "isolation_level": None},
+        )
+        event.listen(self._engine, "connect", _prepare)
+        event.listen(self._engine, "begin", _begin)
+        return self._engine
+
+
+def after_commit(connection: sa.Connection, action: Callable[[], None]) -> None:
+    """Run the action once this transaction is on disk, still under the writers' lock."""
+    connection.info[_AFTER_COMMIT].append(action)
+
+
+def network_file_system(path: Path) -> str | None:
+    """The type of the file system under `path` where WAL cannot work on it, else None."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    resolved = str(path.parent.resolve()) + "/"
+    kinds = {
+        place: kind
+        for _, place, kind, *_ in (line.split() for line in mounts)
+        if resolved.startswith(place.rstrip("/") + "/")
+    }
+    kind = kinds[max(kinds, key=len)] if kinds else ""
+    return kind if kind in _NETWORK_SYSTEMS else None
+
+
+def is_wal_reset_safe(version: tuple[int, int, int]) -> bool:
+    """Tell whether this SQLite has the WAL-reset fix (3.44.6, 3.50.7, 3.51.3 and later)."""
+    fixed = {(3, 44): 6, (3, 50): 7}
+    patch = fixed.get(version[:2])
+    return version >= (3, 51, 3) or (patch is not None and version[2] >= patch)
+
+
+def _safest_driver() -> ModuleType:
+    if not is_wal_reset_safe(sqlite3.sqlite_version_info):
+        with contextlib.suppress(ImportError):
+            from pysqlite3 import dbapi2  # noqa: PLC0415 - a wheel for Linux on x86-64 alone
+
+            return dbapi2  # type: ignore[no-any-return]
+    return sqlite3
+
+
+def _version(engine: sa.Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+
+def _set_journal(engine: sa.Engine, mode: str) -> None:
+    connection = engine.raw_connection()  # the journal cannot change inside a transaction
+    try:
+        connection.cursor().execute(f"PRAGMA journal_mode = {mode}")
+    finally:
+        connection.close()
+
+
+def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
+    for pragma in ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    immediate = connection.get_execution_options().get("localai_immediate")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except exc.IntegrityError as error:
+        message = "the database refused the change"
+        raise Conflict(message, hint="look again at what is there now, then retry") from error.orig
+    except exc.OperationalError as error:
+        if "locked" in str(error.orig):
+            message = "the database is locked by another program"
+            raise Conflict(message, hint="close what else has it open, then retry") from error.orig
+        message = "the database cannot be used"
+        raise Unavailable(message, hint="ai doctor") from error.orig
+    except exc.DatabaseError as error:
+        message = "the database is damaged"
+        raise Unavailable(message, hint="ai doctor") from error.orig
+    except OSError as error:
+        message = "the database's folder cannot be used"
+        raise Unavailable(message, hint="ai doctor") from error

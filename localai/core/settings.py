@@ -1,0 +1,245 @@
+"""Settings, and where each value came from: flag, environment, config.toml, profile, default.
+
+Every setting is one `Key`, so a wrong name cannot be read and a value has a type. Secrets are
+never settings: they live in core/secrets.py.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from localai.core.clock import seconds
+from localai.core.errors import Invalid, NotFound
+
+PREFIX = "LOCALAI_"
+# Variables of ours that are not settings; secrets follow LOCALAI_SECRET_.
+OTHER_VARIABLES = frozenset({"LOCALAI_HOME", "LOCALAI_PASSPHRASE"})
+SECRET_PREFIX = "LOCALAI_SECRET_"  # noqa: S105 - the name of a variable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Key(Generic[T]):
+    """One setting: its name, its default as text, how text becomes a value, what it does."""
+
+    name: str
+    default: str
+    parse: Callable[[str], T]
+    help: str
+    by_profile: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.name.upper().replace(".", "_")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting as it stands: what it is and who said so."""
+
+    key: str
+    value: str
+    source: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a variable or a line of config.toml."""
+
+    where: str
+    message: str
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise Invalid(f"{text!r} is not one of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
+        raise Invalid(f"{text!r} is not true or false")
+    return text.lower() in {"true", "1", "yes", "on"}
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise Invalid(f"{text!r} is not a whole number") from error
+
+
+def _span(text: str) -> int:
+    if not (span := seconds(text)):
+        raise Invalid("a duration of nothing leaves no time to answer")
+    return span
+
+
+def _path(text: str) -> Path | None:
+    return Path(text).expanduser().absolute() if text else None
+
+
+PROFILE = Key(
+    "profile", "dev", _choice("dev", "staging", "prod"), "Which defaults hold: dev, staging or prod"
+)
+SECURITY_MODE = Key(
+    "security.mode",
+    "normal",
+    _choice("normal", "strict"),
+    "normal asks from high risk up; strict from medium up, and refuses what cannot be confined",
+    {"prod": "strict"},
+)
+APPROVALS_ENABLED = Key(
+    "approvals.enabled", "true", _boolean, "Risky actions wait for a person; strict needs it on"
+)
+APPROVALS_TIMEOUT = Key(
+    "approvals.timeout", "5m", _span, "How long a request waits", {"prod": "30m"}
+)
+APPROVALS_GRANT = Key("approvals.grant", "15m", _span, "How long an unclaimed approval lasts")
+MODELS_DIR = Key("models.dir", "", _path, "Where model files lie; empty is inside the home")
+MODELS_CHAT = Key("models.chat", "", str, "The model for questions; empty is the first one added")
+MODELS_CODE = Key("models.code", "", str, "The model for code; empty is the chat model")
+ENGINE_CONTEXT = Key("engine.context", "8192", _integer, "Tokens of context at most; 0 is all")
+ENGINE_THREADS = Key("engine.threads", "0", _integer, "Threads that compute; 0 is one a core")
+ENGINE_GPU_LAYERS = Key("engine.gpu_layers", "-1", _integer, "Layers on the GPU; -1 is all")
+RAG_MODEL = Key("rag.model", "localai/static-192", str, "The embedding model")
+LOG_LEVEL = Key(
+    "log.level",
+    "info",
+    _choice("debug", "info", "warning", "error"),
+    "What the log file keeps",
+    {"prod": "warning"},
+)
+LOG_FILE = Key("log.file", "", _path, "The log file; empty is inside the home")
+
+KEYS: dict[str, Key[Any]] = {
+    key.name: key
+    for key in (
+        PROFILE,
+        SECURITY_MODE,
+        APPROVALS_ENABLED,
+        APPROVALS_TIMEOUT,
+        APPROVALS_GRANT,
+        MODELS_DIR,
+        MODELS_CHAT,
+        MODELS_CODE,
+        ENGINE_CONTEXT,
+        ENGINE_THREADS,
+        ENGINE_GPU_LAYERS,
+        RAG_MODEL,
+        LOG_LEVEL,
+        LOG_FILE,
+    )
+}
+
+
+class Settings:
+    """The settings of one home; values are looked up and checked when they are asked for."""
+
+    def __init__(
+        self,
+        config_file: Path,
+        *,
+        flags: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.config_file = config_file
+        self._flags = dict(flags or {})
+        self._environment = os.environ if environment is None else environment
+
+    def __getitem__(self, key: Key[T]) -> T:
+        """The value; Invalid names the source that holds a wrong one."""
+        text, source = self._find(key)
+        try:
+            return key.parse(text)
+        except Invalid as error:
+            message = f"{key.name} from {source}: {error.message}"
+            raise Invalid(message, hint=f"ai config set {key.name} VALUE") from error
+
+    def show(self, name: str) -> Setting:
+        """One setting by its name; NotFound lists the nearest names."""
+        key = named(name)
+        text, source = self._find(key)
+        return Setting(key.name, text, source, key.help)
+
+    def all(self) -> list[Setting]:
+        """Every setting, in the order of the documentation."""
+        return [self.show(name) for name in KEYS]
+
+    def check(self) -> list[Problem]:
+        """What is unknown or wrong in the environment, config.toml and the flags."""
+        return [*self._unknown(), *self._wrong()]
+
+    @cached_property
+    def _file(self) -> dict[str, str]:
+        try:
+            document = tomllib.loads(self.config_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            message = f"{self.config_file} cannot be read"
+            raise Invalid(message, hint="mend it by hand, or: ai config sample") from error
+        return dict(_flatten(document))
+
+    def _find(self, key: Key[Any]) -> tuple[str, str]:
+        if key.name in self._flags:
+            return self._flags[key.name], "flag"
+        if key.variable in self._environment:
+            return self._environment[key.variable], key.variable
+        if key.name in self._file:
+            return self._file[key.name], str(self.config_file)
+        if key.by_profile and (profile := self[PROFILE]) in key.by_profile:
+            return key.by_profile[profile], f"profile {profile}"
+        return key.default, "default"
+
+    def _unknown(self) -> Iterator[Problem]:
+        known = {key.variable for key in KEYS.values()} | OTHER_VARIABLES
+        for variable in sorted(self._environment):
+            is_ours = variable.startswith(PREFIX) and not variable.startswith(SECRET_PREFIX)
+            if is_ours and variable not in known:
+                yield Problem(variable, f"no such variable{_nearest(variable, known)}")
+        for name in sorted({*self._file, *self._flags} - KEYS.keys()):
+            where = str(self.config_file) if name in self._file else "flag"
+            yield Problem(f"{where}: {name}", f"no such setting{_nearest(name, KEYS)}")
+
+    def _wrong(self) -> Iterator[Problem]:
+        for key in KEYS.values():
+            text, source = self._find(key)
+            try:
+                key.parse(text)
+            except Invalid as error:
+                yield Problem(f"{source}: {key.name}", error.message)
+
+
+def named(name: str) -> Key[Any]:
+    """The key of that name; NotFound lists the nearest names."""
+    if name not in KEYS:
+        message = f"no setting {name!r}{_nearest(name, KEYS)}"
+        raise NotFound(message, hint="ai config show")
+    return KEYS[name]
+
+
+def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            yield prefix + name, text
+
+
+def _nearest(name: str, known: object) -> str:
+    import difflib  # noqa: PLC0415 - only a typing error needs it
+
+    names = difflib.get_close_matches(name, list(known), n=1)  # type: ignore[call-overload]
+    return f"; did you mean {names[0]}?" if names else ""
