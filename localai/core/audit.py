@@ -22,6 +22,7 @@ from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database, after_commit, metadata
 from localai.core.errors import Invalid, NotFound
 from localai.core.files import private_dir
+from localai.core.records import Page
 
 audit_table = sa.Table(
     "audit",
@@ -35,6 +36,7 @@ audit_table = sa.Table(
 _GENESIS = "0" * 64
 _TAIL = sa.select(audit_table.c.seq, audit_table.c.mac).order_by(audit_table.c.seq.desc()).limit(1)
 _APPEND = sa.insert(audit_table)
+_COUNT = sa.select(sa.func.count()).select_from(audit_table)
 _ALL = sa.select(audit_table).order_by(audit_table.c.seq)
 
 
@@ -100,13 +102,16 @@ class Audit:
         connection.execute(_APPEND, {"seq": seq, "body": body, "prev": prev, "mac": mac})
         after_commit(connection, lambda: self._write_anchor(seq, mac))
 
-    def entries(self, *, limit: int = 50, before: int | None = None) -> list[Entry]:
+    def page(self, *, limit: int = 50, before: int | None = None) -> Page[Entry]:
         """The newest entries first, at most `limit`, older than sequence `before` if given."""
         newest = sa.select(audit_table.c.body).order_by(audit_table.c.seq.desc()).limit(limit)
         if before is not None:
             newest = newest.where(audit_table.c.seq < before)
         with self._database.read() as connection:
-            return [_entry(body) for body in connection.scalars(newest)]
+            total = connection.scalar(_COUNT) or 0
+            items = [_entry(body) for body in connection.scalars(newest)]
+        more = items and items[-1].seq > 1
+        return Page(items, total, str(items[-1].seq) if more else None)
 
     def get(self, seq: int) -> Entry:
         """One entry; NotFound if the chain has none of that sequence."""

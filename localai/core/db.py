@@ -64,10 +64,10 @@ class Database:
 
         private_dir(self.path.parent)
         with _translated(), locked(self._lock):
+            self.path.touch(mode=0o600)
             engine = self._connectable()
             found = _version(engine)
             if found < SCHEMA_VERSION:
-                self.path.touch(mode=0o600)
                 _set_journal(engine, "DELETE" if network_file_system(self.path) else "WAL")
                 run.upgrade(engine)
         self._engine = engine

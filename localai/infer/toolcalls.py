@@ -37,7 +37,10 @@ class ToolCallParser:
             self._held, self._inside = after, not self._inside
         if not self._inside:
             keep = _tag_start(self._held)
-            ready, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+            ready, self._held = (
+                self._held[: len(self._held) - keep],
+                self._held[len(self._held) - keep :],
+            )
             yield from self._text(ready)
 
     def finish(self) -> Iterator[str | ToolCall]:

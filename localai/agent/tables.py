@@ -1,0 +1,33 @@
+"""Conversations and their messages."""
+
+import sqlalchemy as sa
+
+from localai.core.db import metadata
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, nullable=False, index=True),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("workspace", sa.Text, nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("updated_us", sa.BigInteger, nullable=False, index=True),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("session_id", sa.Text, sa.ForeignKey("sessions.id"), primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    # Empty until a tool's request is decided.
+    sa.Column("content", sa.Text),
+    sa.Column("tool_calls", sa.Text, nullable=False),
+    sa.Column("tool_call_id", sa.Text),
+    sa.Column("tool_name", sa.Text),
+    sa.Column("approval_id", sa.Text),
+    sa.Column("model", sa.Text),
+    sa.Column("is_interrupted", sa.Boolean, nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,108 @@
+"""Call: what every command needs - the app, the actor, and how to show a record."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from localai.app import App
+from localai.cli import exits
+from localai.cli.console import print_json
+from localai.core.errors import Invalid, LocalaiError
+
+if TYPE_CHECKING:
+    from localai.rbac.permissions import Actor
+
+R = TypeVar("R")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids alone.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer this command's question: yes.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
+Cursor = Annotated[str | None, typer.Option(help="Go on where the last page ended.")]
+
+
+@dataclass(frozen=True)
+class Root:
+    """The options that stand before the noun."""
+
+    home: Path | None = None
+    workspace: Path | None = None
+    set: tuple[str, ...] = ()
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """The settings of `--set KEY=VALUE`; Invalid for another form."""
+        pairs = [text.partition("=") for text in self.set]
+        for key, equals, _ in pairs:
+            if not equals:
+                raise Invalid(f"--set {key} has no value", hint=f"ai --set {key}=VALUE ...")
+        return {key: value for key, _, value in pairs}
+
+
+class Call:
+    """One command at work."""
+
+    def __init__(self, ctx: typer.Context, *, json: bool = False, quiet: bool = False) -> None:
+        self._root: Root = ctx.obj
+        self._closing = ctx.call_on_close
+        self.is_json = json
+        self.is_quiet = quiet
+
+    @cached_property
+    def app(self) -> App:
+        """The rooms of this home, closed when the command ends."""
+        app = App(self._root.home, flags=self._root.flags, workspace=self._root.workspace)
+        self._closing(app.close)
+        return app
+
+    @property
+    def actor(self) -> "Actor":
+        """Who is calling."""
+        return self.app.actor
+
+    def show(self, record: R, view: Callable[[R], None], *, ids: Sequence[object] = ()) -> None:
+        """Print one record: as JSON, as ids alone, or as the view draws it."""
+        if self.is_json:
+            print_json(record)
+        elif self.is_quiet:
+            for each in ids:
+                print(each)
+        else:
+            view(record)
+
+    def each(
+        self, names: Iterable[str], act: Callable[[str], R], view: Callable[[R], None]
+    ) -> None:
+        """Act on every name and report each; the exit is that of the first that failed."""
+        first: LocalaiError | None = None
+        records: list[Any] = []
+        for name in names:
+            try:
+                record = act(name)
+            except LocalaiError as error:
+                if first is not None or len(list(names)) > 1:
+                    exits.report(error, [])
+                first = first or error
+                continue
+            records.append(record)
+            if not self.is_json:
+                view(record)
+        self._end(records, first, alone=len(list(names)) == 1)
+
+    def _end(self, records: list[Any], first: LocalaiError | None, *, alone: bool) -> None:
+        if alone and first is not None:
+            raise first
+        if self.is_json:
+            print_json(records[0] if alone else {"items": records, "total": len(records)})
+        if first is not None:
+            raise typer.Exit(exits.CODES[first.category])
+
+
+def is_terminal() -> bool:
+    """Tell whether a person can read what we ask and type an answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

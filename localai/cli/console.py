@@ -1,0 +1,125 @@
+"""What people see: tables and text on stdout, the rest on stderr. Markup is never interpreted.
+
+Every string from outside passes through core.escape.visible before it is printed.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from localai.core.escape import visible
+
+# C1 controls, format characters and separators: legal in JSON, obeyed or hidden by terminals.
+_UNSAFE_JSON = re.compile(
+    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0001-\U000e007f]"
+)
+_WIDE = 200  # a pipe has no width: a table that nobody wraps can be cut by columns
+
+
+def stdout() -> Console:
+    """A console for results."""
+    return _console(stderr=False)
+
+
+def stderr() -> Console:
+    """A console for prompts, progress and warnings."""
+    return _console(stderr=True)
+
+
+def print_json(record: object) -> None:
+    """One JSON document on stdout; characters that a terminal would obey are escaped."""
+    print(json_text(record, indent=2 if sys.stdout.isatty() else None))
+
+
+def json_text(record: object, *, indent: int | None = None) -> str:
+    """A record as JSON text, safe to print."""
+    text = json.dumps(_plain(record), ensure_ascii=False, indent=indent)
+    return _UNSAFE_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A table on stdout; `empty` is said on stderr when there is nothing to show."""
+    listed = list(rows)
+    if not listed:
+        note(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in listed:
+        table.add_row(*(Text(visible(_cell(value))) for value in row))
+    stdout().print(table)
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """Names and values on stdout, one pair a line; values keep their line breaks."""
+    width = max((len(name) for name in fields), default=0)
+    for name, value in fields.items():
+        first, *rest = visible(_cell(value), lines=True).split("\n")
+        print_line(f"{name:{width}}  {first}")
+        for line in rest:
+            print_line(f"{'':{width}}  {line}")
+
+
+def print_line(line: str) -> None:
+    """One line on stdout, escaped."""
+    print(visible(line))
+
+
+def note(line: str) -> None:
+    """One line on stderr, escaped."""
+    print(visible(line), file=sys.stderr)
+
+
+def ago(moment: str | None) -> str:
+    """A moment as people say it: `3 min ago`, `in 2 h`."""
+    if moment is None:
+        return ""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    size, unit = next(
+        (abs(seconds) / length, name)
+        for length, name in ((86400, "d"), (3600, "h"), (60, "min"), (0.001, "s"))
+        if abs(seconds) >= length or name == "s"
+    )
+    amount = f"{size if unit != 's' else abs(seconds):.0f} {unit}"
+    return f"in {amount}" if seconds < 0 else f"{amount} ago"
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    forced = os.environ.get("CLICOLOR_FORCE", "0") != "0" or None
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
+    return Console(
+        stderr=stderr,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        force_terminal=forced,
+        width=width,
+        soft_wrap=False,
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return value

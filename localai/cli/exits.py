@@ -1,0 +1,81 @@
+"""The one catch at the terminal's door: an error becomes text, JSON and an exit code."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from typer.exceptions import Abort, Exit, TyperException
+
+from localai.cli.console import note, print_json
+from localai.core.errors import Invalid, LocalaiError
+from localai.core.redact import redact
+
+CODES = {
+    "internal": 1,
+    "invalid": 2,
+    "denied": 3,
+    "not_found": 4,
+    "conflict": 5,
+    "unavailable": 6,
+    "pending": 7,
+    "rejected": 8,
+    "expired": 9,
+}
+INTERRUPTED = 130
+
+
+def guard(run: Callable[[], object], argv: list[str]) -> int:
+    """Run a command line and return its exit code; whatever it raises is told, never shown raw."""
+    try:
+        returned = run()
+    except Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, Abort):
+        note("ai: interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has left, as `| head` does; nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except LocalaiError as error:
+        return report(error, argv)
+    except TyperException as error:
+        return report(_usage(error), argv)
+    except Exception as error:  # noqa: BLE001 - the last resort of the door
+        _log(error)
+        told = LocalaiError(f"a bug in localai: {type(error).__name__}: {error}")
+        told.__cause__ = error
+        told.hint = "run it again with --debug, and report what it prints"
+        return report(told, argv)
+    return returned if isinstance(returned, int) else 0
+
+
+def report(error: LocalaiError, argv: list[str]) -> int:
+    """Tell one error on stderr, and as JSON on stdout where JSON was asked for."""
+    if "--debug" in argv:
+        import traceback  # noqa: PLC0415 - only debugging needs it
+
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            note(redact(line))
+    note(redact(f"ai: error: {error.message}"))
+    for cause in error.causes:
+        note(redact(f"  cause: {cause}"))
+    if error.hint:
+        note(redact(f"hint: {error.hint}"))
+    if "--json" in argv:
+        shown = {"category": error.category, "message": error.message, "hint": error.hint}
+        print_json({"error": shown})
+    return CODES[error.category]
+
+
+def _usage(error: TyperException) -> LocalaiError:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "ai"
+    return Invalid(error.format_message(), hint=f"{command} --help")
+
+
+def _log(error: Exception) -> None:
+    from localai.core.log import logger  # noqa: PLC0415 - only errors need it
+
+    if logger.handlers:
+        logger.error("bug", exc_info=error)

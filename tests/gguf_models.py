@@ -1,0 +1,266 @@
+"""Tiny GGUF models that the tests write themselves, each in well under a second.
+
+`random_llama` says nonsense and is good for plumbing. `scripted` says exactly what a test asks
+for, through the real engine. The rest are broken on purpose.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+
+CHATML = (
+    "{%- for m in messages -%}"
+    "<|im_start|>{{ m.role }}\n{{ m.content }}"
+    "{%- for call in m.tool_calls or [] -%}"
+    "<tool_call>{{ call.function | tojson }}</tool_call>"
+    "{%- endfor -%}<|im_end|>\n{% endfor -%}"
+)
+_TOOLS = "{%- if tools -%}<|im_start|>tools\n{{ tools | tojson }}<|im_end|>\n{% endif -%}"
+_SPECIALS = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
+_SYLLABLES = "가나다라마바사아자차카타파하안녕세요오늘은이의를을에서한국어"
+_CHUNK = 7
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A reply that is said again and again, until somebody stops it."""
+
+    text: str
+
+
+def tool_call(name: str, **arguments: object) -> str:
+    """What a model writes to call a tool."""
+    call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"<tool_call>\n{call}\n</tool_call>"
+
+
+def random_llama(
+    path: Path, *, context: int = 2048, template: str | None = None, seed: int = 7
+) -> Path:
+    """A two-layer llama with random weights and a byte-level tokenizer that knows some Hangul.
+
+    `template` "" leaves the chat template out.
+    """
+    tokens = [*_byte_tokens(), *_SPECIALS]
+    merges = []
+    for syllable in _SYLLABLES:
+        a, b, c = (_spell(bytes([byte])) for byte in syllable.encode())
+        for left, right in ((a, b), (a + b, c)):
+            if left + right not in tokens:
+                tokens.append(left + right)
+                merges.append(f"{left} {right}")
+    rng = np.random.default_rng(seed)
+    shape = _Shape(layers=2, width=64, heads=4, kv_heads=2, ffn=128)
+    weights = {
+        name: rng.normal(0, 0.1, size).astype(np.float16)
+        for name, size in shape.matrices(len(tokens)).items()
+    }
+    if template is None:
+        template = _TOOLS + CHATML + "<|im_start|>assistant\n"
+    return _write(path, shape, tokens, merges, weights, context, template)
+
+
+def scripted(
+    path: Path,
+    rules: Sequence[tuple[str, str | Loop]],
+    default: str | Loop = "I have nothing to say.",
+    *,
+    context: int = 16384,
+    marks: Sequence[str] = (),
+    template: str | None = None,
+) -> Path:
+    """A model whose every answer is written here: the first rule that holds says its reply.
+
+    A rule is a Jinja expression over `messages`, `last` (the last message) and `tools`, and the
+    reply, Markdown, Korean or `tool_call(...)`. `marks` are spellings that become tokens of
+    their own, as `<tool_call>` is in Qwen's vocabulary; each may stand in one reply only.
+
+    The weights are a table of bigrams: attention and feed-forward add nothing, a token's
+    embedding is the code of the token that follows it, and the output rows are the codes. So
+    any sampler says the same. The template ends the prompt with the token that begins a reply.
+    """
+    replies = [reply for _, reply in rules] + [default]
+    starts = {_text(reply): f"<|reply_{n}|>" for n, reply in enumerate(replies)}
+    tokens = [*_byte_tokens(), *_SPECIALS, *starts.values(), *marks]
+    follows = {}
+    taken: set[str] = set()
+    for reply in sorted(set(replies), key=lambda reply: len(_text(reply).encode())):
+        chunks = _chunks(_text(reply), marks, taken)
+        taken.update(chunks)
+        tokens += [chunk for chunk in chunks if chunk not in tokens]
+        end = chunks[0] if isinstance(reply, Loop) else "<|im_end|>"
+        follows.update(zip([starts[_text(reply)], *chunks], [*chunks, end], strict=True))
+    ids = {token: n for n, token in enumerate(tokens)}
+    shape = _Shape(layers=1, width=64, heads=2, kv_heads=2, ffn=64)
+    codes = np.random.default_rng(len(tokens)).choice([-1.0, 1.0], (len(tokens), shape.width))
+    following = [ids[follows.get(token, "<|im_end|>")] for token in tokens]
+    assert (np.argmax(codes[following] @ codes.T, axis=1) == following).all()
+    weights = {
+        name: np.zeros(size, np.float16) for name, size in shape.matrices(len(tokens)).items()
+    }
+    weights["token_embd.weight"] = codes[following].astype(np.float16)
+    weights["output.weight"] = codes.astype(np.float16)
+    if template is None:
+        template = _TOOLS + CHATML + _choice(rules, starts, default)
+    return _write(path, shape, tokens, [], weights, context, template, marks=marks)
+
+
+def truncated(path: Path, source: Path, share: float = 0.5) -> Path:
+    """The first `share` of the file at `source`: a download that stopped."""
+    whole = source.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    return path
+
+
+def garbage(path: Path, size: int = 4096, *, magic: bool = False) -> Path:
+    """Random bytes, after GGUF's own magic number where `magic`."""
+    noise = random.Random(size).randbytes(size)
+    path.write_bytes((b"GGUF" if magic else b"") + noise)
+    return path
+
+
+@dataclass(frozen=True)
+class _Shape:
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    ffn: int
+
+    def matrices(self, vocabulary: int) -> dict[str, tuple[int, int]]:
+        """Every weight matrix's size, outputs first."""
+        kv = self.width // self.heads * self.kv_heads
+        found = {
+            "token_embd.weight": (vocabulary, self.width),
+            "output.weight": (vocabulary, self.width),
+        }
+        for n in range(self.layers):
+            found |= {
+                f"blk.{n}.attn_q.weight": (self.width, self.width),
+                f"blk.{n}.attn_k.weight": (kv, self.width),
+                f"blk.{n}.attn_v.weight": (kv, self.width),
+                f"blk.{n}.attn_output.weight": (self.width, self.width),
+                f"blk.{n}.ffn_gate.weight": (self.ffn, self.width),
+                f"blk.{n}.ffn_up.weight": (self.ffn, self.width),
+                f"blk.{n}.ffn_down.weight": (self.width, self.ffn),
+            }
+        return found
+
+    def norms(self) -> list[str]:
+        blocks = [f"blk.{n}.{part}" for n in range(self.layers) for part in ("attn", "ffn")]
+        return ["output_norm.weight", *(f"{block}_norm.weight" for block in blocks)]
+
+
+def _choice(
+    rules: Sequence[tuple[str, str | Loop]], starts: dict[str, str], default: str | Loop
+) -> str:
+    """The end of the template: the first rule that holds names the reply's first token."""
+    branches = [f"{{%- if {rule} -%}}{starts[_text(reply)]}" for rule, reply in rules]
+    otherwise = starts[_text(default)]
+    chosen = "{%- else -%}".join([*branches, otherwise]) + "{%- endif -%}" * len(rules)
+    return "{%- set last = messages[-1] -%}<|im_start|>assistant\n" + chosen
+
+
+def _text(reply: str | Loop) -> str:
+    return reply.text if isinstance(reply, Loop) else reply
+
+
+def _chunks(text: str, marks: Sequence[str], taken: set[str]) -> list[str]:
+    """`text` cut into tokens that no other reply has: in a bigram a token knows one successor."""
+    found: list[str] = []
+    rest = text
+    while rest:
+        mark = min((m for m in marks if m in rest), key=rest.index, default="")
+        before, _, rest = rest.partition(mark) if mark else (rest, "", "")
+        found += _cut(before.encode(), taken | set(found)) + ([mark] if mark else [])
+    return found
+
+
+def _cut(data: bytes, taken: set[str]) -> list[str]:
+    # A few bytes a token, so that Korean syllables are split between tokens.
+    found: list[str] = []
+    while data:
+        used = taken.union(found)
+        sizes = range(_CHUNK, len(data))
+        size = next((n for n in sizes if _spell(data[:n]) not in used), len(data))
+        found.append(_spell(data[:size]))
+        data = data[size:]
+    while len(found) > 1 and found[-1] in taken.union(found[:-1]):
+        found[-2:] = [found[-2] + found[-1]]
+    return found
+
+
+def _spell(data: bytes) -> str:
+    """Bytes in the letters that a GPT-2 vocabulary writes them in."""
+    return "".join(_LETTERS[byte] for byte in data)
+
+
+def _byte_tokens() -> list[str]:
+    return [_LETTERS[byte] for byte in range(256)]
+
+
+def _letters() -> list[str]:
+    shown = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    spare = iter(range(256, 512))
+    return [chr(byte if byte in shown else next(spare)) for byte in range(256)]
+
+
+_LETTERS = _letters()
+
+
+def _write(
+    path: Path,
+    shape: _Shape,
+    tokens: Sequence[str],
+    merges: Sequence[str],
+    weights: dict[str, npt.NDArray[np.float16]],
+    context: int,
+    template: str,
+    *,
+    marks: Sequence[str] = (),
+) -> Path:
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name(path.stem)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_context_length(context)
+    writer.add_block_count(shape.layers)
+    writer.add_embedding_length(shape.width)
+    writer.add_feed_forward_length(shape.ffn)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_rope_dimension_count(shape.width // shape.heads)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(list(tokens))
+    writer.add_token_types([_kind(token, marks) for token in tokens])
+    first, second, *_ = tokens
+    writer.add_token_merges(list(merges) or [f"{first} {second}"])
+    writer.add_eos_token_id(tokens.index("<|im_end|>"))
+    writer.add_bos_token_id(tokens.index("<|endoftext|>"))
+    writer.add_add_bos_token(False)
+    if template:
+        writer.add_chat_template(template)
+    for name, weight in weights.items():
+        writer.add_tensor(name, weight)
+    for name in shape.norms():
+        writer.add_tensor(name, np.ones(shape.width, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _kind(token: str, marks: Sequence[str]) -> int:
+    if token in marks:
+        return gguf.TokenType.USER_DEFINED
+    is_special = token.startswith("<|") and token.endswith("|>") and len(token) > 4
+    return gguf.TokenType.CONTROL if is_special else gguf.TokenType.NORMAL
