@@ -88,7 +88,7 @@ def scripted(
     replies = [reply for _, reply in rules] + [default]
     starts = {_text(reply): f"<|reply_{n}|>" for n, reply in enumerate(replies)}
     tokens = [*_byte_tokens(), *_SPECIALS, *starts.values(), *marks]
-    follows = {}
+    follows: dict[str, str] = {}
     taken: set[str] = set()
     for reply in sorted(set(replies), key=lambda reply: len(_text(reply).encode())):
         chunks = _chunks(_text(reply), marks, taken)

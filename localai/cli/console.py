@@ -72,9 +72,9 @@ def print_fields(fields: Mapping[str, object]) -> None:
             print_line(f"{'':{width}}  {line}")
 
 
-def print_line(line: str) -> None:
-    """One line on stdout, escaped."""
-    print(visible(line))
+def print_line(line: str, *, lines: bool = False) -> None:
+    """One line on stdout, escaped; with `lines`, a text that keeps its line breaks."""
+    print(visible(line, lines=lines))
 
 
 def note(line: str) -> None:

@@ -1,51 +1,55 @@
 """The embedded engine: GGUF models through llama.cpp, in this process.
 
 The one file that imports llama_cpp, and it stays on llama.cpp's own C interface: the Python
-class above it copies the vocabulary's logits about and allocates for features unused here.
+class above it keeps arrays for features that are not used here.
 """
 
-import codecs
 import ctypes
+import os
+import re
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import chain, takewhile
-from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Final
 
+from llama_cpp import _ggml
 from llama_cpp import llama_cpp as lib
 
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
-from localai.infer import hardware
-from localai.infer.engine import (
-    DEFAULT_SAMPLING,
-    Delta,
-    Finish,
-    Message,
-    Sampling,
-    ToolCall,
-    ToolSpec,
-    Usage,
-)
-from localai.infer.prompt import CHATML, PLAIN, ChatTemplate, Specials
-from localai.infer.toolcalls import CLOSE, OPEN, ToolCallParser
+from localai.infer import answer, hardware
+from localai.infer.engine import DEFAULT_SAMPLING, Delta, Message, Sampling, ToolSpec
+from localai.infer.prompt import ChatTemplate, Specials
+from localai.infer.toolcalls import CLOSE, OPEN
 
 DEFAULT_CONTEXT: Final = 8192
 _CHUNK: Final = 128
-_SPECIAL: Final = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+_CONTROL: Final = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+_MARK: Final = lib.LLAMA_TOKEN_ATTR_USER_DEFINED
 _ERROR_LEVEL: Final = 4
+_EXIT_UNAVAILABLE: Final = 6
 _complaints: deque[str] = deque(maxlen=4)
 
 
-@lib.llama_log_callback
 def _on_log(level: int, text: bytes, _: ctypes.c_void_p) -> None:
     if level == _ERROR_LEVEL:
         _complaints.append(text.decode(errors="replace").strip())
 
 
-lib.llama_log_set(_on_log, ctypes.c_void_p(0))
+def _on_abort(text: bytes) -> None:
+    # llama.cpp ends the process next, with a core dump: nothing can be raised through C.
+    reason = text.decode(errors="replace").strip()
+    os.write(2, f"ai: error: llama.cpp cannot go on with this model: {reason}\n".encode())
+    os.write(2, b"hint: the file may be broken: ai models rm NAME, then add a fresh copy\n")
+    os._exit(_EXIT_UNAVAILABLE)
+
+
+# C keeps these pointers, so the objects must live as long as the process.
+_LOG = lib.llama_log_callback(_on_log)
+_ABORT = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_on_abort)
+lib.llama_log_set(_LOG, ctypes.c_void_p(0))
+_ggml.libggml.ggml_set_abort_callback(_ABORT)
 
 
 def gpu_offload_supported() -> bool:
@@ -69,7 +73,8 @@ def load(
     settings.n_gpu_layers = gpu_layers
     model = lib.llama_model_load_from_file(bytes(path.resolve()), settings)
     if model is None:
-        raise _refused(path)
+        hint = f"the file may be broken: ai models rm {path.stem}, then add a fresh copy"
+        raise Unavailable(f"{path} cannot be loaded: {_complaint()}", hint=hint)
     try:
         return LlamaCpp(path.stem, model, context, threads or hardware.physical_cores())
     except BaseException:
@@ -77,44 +82,36 @@ def load(
         raise
 
 
-def _refused(path: Path) -> Unavailable:
-    reason = "; ".join(_complaints) or "llama.cpp gives no reason"
-    return Unavailable(
-        f"{path} cannot be loaded: {reason}",
-        hint=f"the file may be broken: ai models rm {path.stem}, then add a fresh copy",
-    )
-
-
 class LlamaCpp:
-    """A loaded model; it owns `model` and remembers the last conversation's tokens."""
+    """A loaded model, which it owns, and the tokens of the last conversation in its memory."""
 
     def __init__(
         self, name: str, model: lib.llama_model_p, context: int | None, threads: int
     ) -> None:
-        trained = lib.llama_model_n_ctx_train(model)
         self.name = name
-        self.context = min(context or DEFAULT_CONTEXT, trained)
-        self._vocab = _Vocabulary(model)
-        self._template = self._vocab.template()
-        self._model: lib.llama_model_p | None = model
+        self.context = min(context or DEFAULT_CONTEXT, lib.llama_model_n_ctx_train(model))
+        self._vocabulary = _Vocabulary(model)
+        self._template = self._vocabulary.template()
         self._seen: list[int] = []
         self._turn = threading.Lock()
         settings = lib.llama_context_default_params()
         settings.n_ctx = self.context
         settings.n_threads = settings.n_threads_batch = threads
-        self._ctx = lib.llama_init_from_model(model, settings)
-        if self._ctx is None:
+        ctx = lib.llama_init_from_model(model, settings)
+        if ctx is None:
             raise Unavailable(
-                f"there is no room for a context of {self.context} tokens: {'; '.join(_complaints)}",
+                f"there is no room for a context of {self.context:,} tokens: {_complaint()}",
                 hint="close other programs, or use a smaller model: ai models list",
             )
+        self._ctx = ctx
+        self._free = weakref.finalize(self, _free, ctx, model)
 
     def close(self) -> None:
-        """Free the model and its memory; safe to repeat."""
-        if self._model is not None:
-            lib.llama_free(self._ctx)
-            lib.llama_model_free(self._model)
-            self._model = None
+        """Free the model and its memory; safe to repeat. An open stream must be closed first."""
+        if not self._turn.acquire(blocking=False):
+            raise Conflict(f"{self.name} is still answering")
+        self._free()
+        self._turn.release()
 
     def stream(
         self,
@@ -124,37 +121,27 @@ class LlamaCpp:
         sampling: Sampling = DEFAULT_SAMPLING,
     ) -> Iterator[Delta]:
         """Answer `messages` token by token; tool calls are looked for where there are tools."""
-        if self._model is None:
-            raise Unavailable(f"{self.name} is closed")
         if not self._turn.acquire(blocking=False):
             raise Conflict(f"{self.name} is still answering another message")
         try:
-            yield from self._answer(messages, tools, sampling)
+            if not self._free.alive:
+                raise Unavailable(f"{self.name} is closed")
+            score = answer.Score()
+            prompt = self._prompt(messages, tools)
+            score.prompt, score.cached = len(prompt), self._rewind(prompt)
+            pieces = self._pieces(prompt[score.cached :], sampling, score)
+            texts = answer.texts(pieces, drop_space=self._vocabulary.begins_with_space)
+            yield from answer.deltas(texts, score, with_tools=bool(tools))
         finally:
             self._turn.release()
 
-    def _answer(
-        self, messages: Sequence[Message], tools: Sequence[ToolSpec], sampling: Sampling
-    ) -> Iterator[Delta]:
-        run = _Run(perf_counter())
-        prompt = self._prompt(messages, tools)
-        run.prompt, run.cached = len(prompt), self._rewind(prompt)
-        room = self.context - len(prompt)
-        limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
-        texts = self._texts(prompt[run.cached :], sampling, limit, run)
-        if tools:
-            yield from _with_calls(texts, run)
-        else:
-            yield from map(Delta, texts)
-        yield Delta(usage=run.usage(), finish=run.finish)
-
     def _prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
-        prompt = self._vocab.tokenize(self._template.render(messages, tools))
+        prompt = self._vocabulary.tokenize(self._template.render(messages, tools))
         if len(prompt) >= self.context:
             raise Invalid(
                 f"the conversation is {len(prompt):,} tokens, "
                 f"the model's context is {self.context:,}",
-                hint="start a new conversation, or send less of the text",
+                hint="start a new conversation, or send less text",
             )
         return prompt
 
@@ -164,8 +151,7 @@ class LlamaCpp:
         The last prompt token is always evaluated again: its logits are gone. The cut also
         removes a token that an interrupt left in memory before it was written down.
         """
-        shared = zip(prompt[:-1], self._seen, strict=False)
-        kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], shared))
+        kept = len(os.path.commonprefix([prompt[:-1], self._seen]))
         memory = lib.llama_get_memory(self._ctx)
         if not lib.llama_memory_seq_rm(memory, 0, kept, -1):
             # Recurrent models cannot forget a part.
@@ -174,35 +160,33 @@ class LlamaCpp:
         del self._seen[kept:]
         return kept
 
-    def _texts(
-        self, prompt: list[int], sampling: Sampling, limit: int, run: "_Run"
-    ) -> Iterator[str]:
-        """The answer's text, a few characters at a time; keeps the score in `run`."""
-        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        piece, ends = self._vocab.piece, self._vocab.ends
+    def _pieces(
+        self, prompt: list[int], sampling: Sampling, score: answer.Score
+    ) -> Iterator[bytes]:
+        """What each token of the answer spells, up to the model's end or the limit's."""
+        room = self.context - score.prompt
+        limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
+        spell = self._vocabulary.piece
         for token in self._tokens(prompt, sampling, limit):
-            run.tick()
-            if ends(token):
-                run.finish = "stop"
+            score.tick()
+            if (piece := spell(token)) is None:
+                score.finish = "stop"
                 return
-            run.count += 1
-            # A syllable split over tokens waits here for its last byte; one cut off by the
-            # limit is dropped.
-            if text := decode(piece(token)):
-                yield text
+            score.completion += 1
+            yield piece
 
     def _tokens(self, prompt: list[int], sampling: Sampling, limit: int) -> Iterator[int]:
         """At most `limit` sampled tokens after `prompt`; the last stays out of memory."""
         self._evaluate(prompt)
-        sampler = _sampler(sampling)
-        one = (lib.llama_token * 1)()
-        batch = lib.llama_batch_get_one(one, 1)
-        sample, decode, ctx, seen = (
-            lib.llama_sampler_sample,
-            lib.llama_decode,
+        ctx, seen, decode, sample = (
             self._ctx,
             self._seen,
+            lib.llama_decode,
+            lib.llama_sampler_sample,
         )
+        one = (lib.llama_token * 1)()
+        batch = lib.llama_batch_get_one(one, 1)
+        sampler = _sampler(sampling)
         try:
             for left in range(limit, 0, -1):
                 token = sample(sampler, ctx, -1)
@@ -215,53 +199,12 @@ class LlamaCpp:
             lib.llama_sampler_free(sampler)
 
     def _evaluate(self, tokens: list[int]) -> None:
-        # Python sees Ctrl-C only between the pieces, so they are small.
+        # Python hears Ctrl-C only between the chunks, so they are small.
         for at in range(0, len(tokens), _CHUNK):
             chunk = tokens[at : at + _CHUNK]
             array = (lib.llama_token * len(chunk))(*chunk)
             _check(lib.llama_decode(self._ctx, lib.llama_batch_get_one(array, len(chunk))))
             self._seen += chunk
-
-
-@dataclass(slots=True)
-class _Run:
-    """The score of one answer, times in seconds of the performance counter."""
-
-    started: float
-    prompt: int = 0
-    cached: int = 0
-    count: int = 0
-    first: float = 0.0
-    last: float = 0.0
-    finish: Finish = "length"
-
-    def tick(self) -> None:
-        self.last = perf_counter()
-        self.first = self.first or self.last
-
-    def usage(self) -> Usage:
-        took = self.last - self.first
-        return Usage(
-            prompt_tokens=self.prompt,
-            cached_tokens=self.cached,
-            completion_tokens=self.count,
-            ttft_ms=round((self.first - self.started) * 1000, 3) if self.first else 0.0,
-            tokens_per_second=round((self.count - 1) / took, 3) if took else 0.0,
-        )
-
-
-def _with_calls(texts: Iterator[str], run: _Run) -> Iterator[Delta]:
-    """The deltas of an answer in which tools may be called."""
-    parser = ToolCallParser()
-    called = False
-    for found in chain(chain.from_iterable(map(parser.feed, texts)), parser.finish()):
-        if isinstance(found, str):
-            yield Delta(found)
-        else:
-            called = True
-            yield Delta(tool_call=found)
-    if called and run.finish == "stop":
-        run.finish = "tool_calls"
 
 
 class _Vocabulary:
@@ -270,94 +213,97 @@ class _Vocabulary:
     def __init__(self, model: lib.llama_model_p) -> None:
         self._model = model
         self._vocab = lib.llama_model_get_vocab(model)
-        self._pieces: dict[int, bytes] = {}
-        self._ends: dict[int, bool] = {}
-        self._buffer = ctypes.create_string_buffer(64)
+        # SentencePiece writes a word with the space before it, also the first.
+        self.begins_with_space = lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_SPM
+        self._pieces: dict[int, bytes | None] = {}
 
     def tokenize(self, pieces: Sequence[str]) -> list[int]:
-        """The ids of `pieces`, none merged across their seams; special tokens are read."""
-        found = [token for piece in pieces for token in self._tokenize(piece.encode())]
+        """The ids of `pieces`, special tokens read, nothing merged across the seams."""
+        found = [token for piece in pieces for token in self._ids(piece.encode())]
         bos = lib.llama_vocab_bos(self._vocab)
         if lib.llama_vocab_get_add_bos(self._vocab) and found[:1] != [bos]:
             found.insert(0, bos)
         return found
 
-    def _tokenize(self, text: bytes) -> list[int]:
+    def piece(self, token: int) -> bytes | None:
+        """What `token` shows, None where it ends the answer; one that steers shows nothing."""
+        if token not in self._pieces:
+            self._pieces[token] = self._shown(token)
+        return self._pieces[token]
+
+    def template(self) -> ChatTemplate:
+        """The model's own chat template, or what stands in for it."""
+        own = lib.llama_model_chat_template(self._model, None) or b""
+        return ChatTemplate(
+            own.decode(errors="replace"),
+            self._specials(),
+            bos=self._text(lib.llama_vocab_bos(self._vocab)),
+            eos=self._text(lib.llama_vocab_eos(self._vocab)),
+        )
+
+    def _shown(self, token: int) -> bytes | None:
+        if lib.llama_vocab_is_eog(self._vocab, token):
+            return None
+        steers = lib.llama_vocab_get_attr(self._vocab, token) & _CONTROL
+        # Some vocabularies count a tool call's tags among the tokens that steer.
+        return b"" if steers and self._text(token) not in {OPEN, CLOSE} else self._spell(token)
+
+    def _specials(self) -> Specials:
+        attr, vocab = lib.llama_vocab_get_attr, self._vocab
+        count = lib.llama_vocab_n_tokens(vocab)
+        kinds = [(n, kind) for n in range(count) if (kind := attr(vocab, n)) & (_CONTROL | _MARK)]
+        marks = [self._text(n) for n, kind in kinds if kind & _MARK]
+        return Specials(
+            control=tuple(self._text(n) for n, kind in kinds if kind & _CONTROL),
+            marks=tuple(mark for mark in marks if mark.startswith(("<", "["))),
+        )
+
+    def _ids(self, text: bytes) -> list[int]:
         size = len(text) + 2
         tokens = (lib.llama_token * size)()
         count = lib.llama_tokenize(self._vocab, text, len(text), tokens, size, False, True)
         return tokens[:count]
 
-    def ends(self, token: int) -> bool:
-        """Whether `token` ends an answer."""
-        if token not in self._ends:
-            self._ends[token] = lib.llama_vocab_is_eog(self._vocab, token)
-        return self._ends[token]
-
-    def piece(self, token: int) -> bytes:
-        """What `token` shows: nothing for one that steers, save the tool call's tags."""
-        if token not in self._pieces:
-            hidden = lib.llama_vocab_get_attr(self._vocab, token) & _SPECIAL
-            text = self._spell(token)
-            shown = not hidden or text in (OPEN.encode(), CLOSE.encode())
-            self._pieces[token] = text if shown else b""
-        return self._pieces[token]
-
-    def _spell(self, token: int) -> bytes:
-        buffer = self._buffer
-        size = lib.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
-        if size < 0:
-            self._buffer = ctypes.create_string_buffer(-size)
-            return self._spell(token)
-        return buffer.raw[:size]
-
-    def template(self) -> ChatTemplate:
-        """The model's own chat template; ChatML or plain text where the file has none."""
-        specials = self._specials()
-        source = (lib.llama_model_chat_template(self._model, None) or b"").decode(errors="replace")
-        chatml = {"<|im_start|>", "<|im_end|>"} <= set(specials.control)
-        bos, eos = lib.llama_vocab_bos(self._vocab), lib.llama_vocab_eos(self._vocab)
-        return ChatTemplate(
-            source or (CHATML if chatml else PLAIN),
-            specials,
-            bos=self._text(bos),
-            eos=self._text(eos),
-        )
-
-    def _specials(self) -> Specials:
-        found: dict[int, list[str]] = {_SPECIAL: [], lib.LLAMA_TOKEN_ATTR_USER_DEFINED: []}
-        attr = lib.llama_vocab_get_attr
-        for token in range(lib.llama_vocab_n_tokens(self._vocab)):
-            kind = attr(self._vocab, token)
-            for mask, texts in found.items():
-                if kind & mask:
-                    texts.append(self._text(token))
-        control, marks = found.values()
-        return Specials(tuple(control), tuple(mark for mark in marks if mark[0] in "<["))
+    def _spell(self, token: int, size: int = 64) -> bytes:
+        buffer = ctypes.create_string_buffer(size)
+        needed = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, True)
+        return buffer.raw[:needed] if needed >= 0 else self._spell(token, -needed)
 
     def _text(self, token: int) -> str:
         return self._spell(token).decode(errors="replace") if token >= 0 else ""
 
 
 def _sampler(sampling: Sampling) -> "lib.llama_sampler_p":
-    chain_ = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-    seed = lib.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed
-    greedy = [lib.llama_sampler_init_greedy()]
-    for step in (
-        greedy
-        if sampling.temperature <= 0
-        else [
+    if sampling.temperature <= 0:
+        steps = [lib.llama_sampler_init_greedy()]
+    else:
+        seed = lib.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed
+        steps = [
             lib.llama_sampler_init_top_k(sampling.top_k),
             lib.llama_sampler_init_top_p(sampling.top_p, 1),
             lib.llama_sampler_init_min_p(sampling.min_p, 1),
             lib.llama_sampler_init_temp(sampling.temperature),
             lib.llama_sampler_init_dist(seed & 0xFFFFFFFF),
         ]
-    ):
-        lib.llama_sampler_chain_add(chain_, step)
-    return chain_
+    found: lib.llama_sampler_p = lib.llama_sampler_chain_init(
+        lib.llama_sampler_chain_default_params()
+    )
+    for step in steps:
+        lib.llama_sampler_chain_add(found, step)
+    return found
+
+
+def _free(ctx: lib.llama_context_p, model: lib.llama_model_p) -> None:
+    lib.llama_free(ctx)
+    lib.llama_model_free(model)
 
 
 def _check(code: int) -> None:
     if code:
-        raise Unavailable(f"llama.cpp could not evaluate the prompt (code {code})")
+        raise Unavailable(f"llama.cpp could not evaluate a token (code {code}): {_complaint()}")
+
+
+def _complaint() -> str:
+    """llama.cpp's first error line, without the names of its functions."""
+    first = next(iter(_complaints), "llama.cpp gives no reason")
+    return re.sub(r"^(\w+: )+(error loading model: (\w+: )?)?", "", first)

@@ -46,9 +46,10 @@ class Specials:
 
 
 class ChatTemplate:
-    """One model's chat template, ready to render."""
+    """One model's chat template, ready to render; "" stands for ChatML or plain text."""
 
     def __init__(self, source: str, specials: Specials, *, bos: str = "", eos: str = "") -> None:
+        source = source or (CHATML if _speaks_chatml(specials) else PLAIN)
         env = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
@@ -104,6 +105,10 @@ class ChatTemplate:
         # What the assistant said keeps its marks: they were tokens when it said them.
         pattern = self._control if message.role == "assistant" else self._everything
         return _cut(_plain(message), pattern, seam)
+
+
+def _speaks_chatml(specials: Specials) -> bool:
+    return {"<|im_start|>", "<|im_end|>"} <= {*specials.control, *specials.marks}
 
 
 def _pattern(spellings: Iterable[str]) -> re.Pattern[str] | None:

@@ -1,0 +1,40 @@
+# Every target does its own set-up; `make demo` and `make test` need nothing from apt.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test prove bench check clean
+
+demo: $(VENV)/.ready
+	$(BIN)/ai demo
+
+test: $(VENV)/.ready
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "not prove"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# The full counts, and what needs Debian packages; a missing part fails.
+prove: $(VENV)/.ready
+	scripts/debian-packages
+	PROVE=1 $(BIN)/pytest -n 2 --dist loadfile -m "prove or counted"
+
+# Ratios measured in one run; run it on a quiet machine.
+bench: $(VENV)/.ready
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/decode.py
+
+check: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

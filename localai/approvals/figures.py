@@ -1,0 +1,56 @@
+"""Statistics over requests: how many, how they ended, how long people took. Pure."""
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from localai.core.clock import rfc3339
+
+_SECOND = 1_000_000
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counts, shares from 0 to 1, and times to a decision in seconds; None where there is none."""
+
+    since: str
+    total: int
+    by_status: Mapping[str, int]
+    approval_rate: float | None
+    avg_time: float | None
+    median_time: float | None
+    p95_time: float | None
+    expired_share: float | None
+    by_tool: Mapping[str, Mapping[str, int]]
+
+
+def summarise(since_us: int, rows: Sequence[Any]) -> Statistics:
+    """The figures of these rows, each with tool, status, created_us, decided_us."""
+    decided = [row for row in rows if row.decided_us is not None and row.status != "cancelled"]
+    approved = [row for row in decided if row.status != "rejected"]
+    times = sorted((row.decided_us - row.created_us) / _SECOND for row in decided)
+    expired = [row for row in rows if row.status == "expired"]
+    return Statistics(
+        since=rfc3339(since_us) or "",
+        total=len(rows),
+        by_status=dict(sorted(Counter(row.status for row in rows).items())),
+        approval_rate=_share(len(approved), len(decided)),
+        avg_time=statistics.fmean(times) if times else None,
+        median_time=statistics.median(times) if times else None,
+        p95_time=times[-(-95 * len(times) // 100) - 1] if times else None,
+        expired_share=_share(len(expired), len(rows)),
+        by_tool=_by_tool(rows),
+    )
+
+
+def _by_tool(rows: Sequence[Any]) -> dict[str, dict[str, int]]:
+    counted: dict[str, Counter[str]] = {}
+    for row in rows:
+        counted.setdefault(row.tool, Counter())[row.status] += 1
+    return {tool: dict(sorted(counted[tool].items())) for tool in sorted(counted)}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,44 @@
+"""Who runs a claimed action: boot, process id and start, so that a dead process is recognised.
+
+A lease that is read as dead by mistake (another container, say) marks the row unknown, which
+is never run again: the safe side.
+"""
+
+import os
+from pathlib import Path
+
+from localai.core.clock import Clock
+
+_STATE, _STARTED = 0, 19  # in /proc/PID/stat, counted after the command's name
+
+
+def mine(clock: Clock) -> str:
+    """The lease of this process."""
+    pid = os.getpid()
+    return f"{clock.boot_id} {pid} {_start(pid)}"
+
+
+def is_dead(lease: str, clock: Clock) -> bool:
+    """Tell whether the process of the lease is gone."""
+    boot_id, pid, started = lease.rsplit(" ", 2)
+    return boot_id != clock.boot_id or _start(int(pid)) != started
+
+
+def _start(pid: int) -> str | None:
+    if not Path("/proc/self/stat").exists():
+        return _start_elsewhere(pid)
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[_STATE] in "ZX" else fields[_STARTED]
+
+
+def _start_elsewhere(pid: int) -> str | None:
+    import psutil  # noqa: PLC0415 - 20 ms, and only systems without /proc need it
+
+    try:
+        return str(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None

@@ -1,0 +1,100 @@
+"""The rows of this room and their changes: each one conditional update with its audit row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from localai.approvals import rows
+from localai.approvals.records import Approval, truth
+from localai.core.audit import Audit
+from localai.core.clock import Clock
+from localai.core.db import Database
+from localai.core.errors import Conflict, Invalid
+from localai.core.ids import check_prefix, only
+
+SYSTEM = "system"
+_MAX_REASON = 4096
+
+
+class Ledger:
+    """Finds rows by what people type, and moves them from state to state."""
+
+    def __init__(self, database: Database, audit: Audit, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+        self._audit = audit
+
+    def find(self, prefix: str, status: str | None = None) -> Any:
+        """The row that the prefix names among those of the status, else among all."""
+        first = check_prefix(prefix)
+        bounds = {"first": first, "last": first + "g", **rows.clocks(self.clock)}
+        with self.database.read() as connection:
+            named = {row.id: row for row in connection.execute(rows.BY_PREFIX, bounds)}
+        fitting = [found for found, row in named.items() if row.status == status]
+        return named[only(prefix, "approval", fitting or list(named), hint="ai approvals list")]
+
+    def record(self, connection: sa.Connection, approval_id: str) -> Approval:
+        """The approval as it stands in this transaction."""
+        row = connection.execute(rows.BY_ID, {"id": approval_id, **rows.clocks(self.clock)}).one()
+        return rows.approvals_of(connection, [row])[0]
+
+    def read(self, approval_id: str) -> Approval:
+        """The approval as it stands."""
+        with self.database.read() as connection:
+            return self.record(connection, approval_id)
+
+    def move(
+        self, connection: sa.Connection, statement: sa.Update, row: Any, to: str, **values: Any
+    ) -> None:
+        """Change the row's state or tell what it is instead; nothing else may have touched it."""
+        names = {"of_id": row.id, "of_version": row.version, "to_state": to}
+        changed = connection.execute(statement, {**rows.clocks(self.clock), **names, **values})
+        if changed.rowcount == 1:
+            return
+        current = self.record(connection, row.id)
+        if current.status == row.status:
+            message = f"{row.id} is not the action that you read"
+            raise Conflict(message, hint=f"ai approvals show {row.id}")
+        raise truth(current)
+
+    def note(
+        self,
+        connection: sa.Connection,
+        event: str,
+        actor: str,
+        row: Any,
+        **details: Any,
+    ) -> None:
+        """Audit what happened to the row, in the same transaction."""
+        self.note_call(connection, event, actor, row.id, action_of(row) | details)
+
+    def note_call(
+        self,
+        connection: sa.Connection,
+        event: str,
+        actor: str,
+        subject: str,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Audit a call that needed no request, or was refused one."""
+        said = {key: value for key, value in details.items() if value is not None}
+        self._audit.record(connection, event, actor=actor, subject=subject, details=said)
+
+
+def action_of(row: Any) -> dict[str, Any]:
+    """What names the row's action in the audit."""
+    return {"tool": row.tool, "action_sha256": row.action_sha256, "risk": row.risk}
+
+
+def words(text: str | None) -> str | None:
+    """A person's or a model's reason as it can be stored; Invalid where it cannot."""
+    if text is None or not text.strip():
+        return None
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise Invalid("the reason is not text") from error
+    if size > _MAX_REASON:
+        raise Invalid(f"the reason has {size} bytes; {_MAX_REASON} are the most")
+    return text

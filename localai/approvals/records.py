@@ -1,0 +1,130 @@
+"""What leaves this room and what enters it: frozen records, and errors that tell the truth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from localai.approvals.action import Action
+from localai.core.errors import Conflict, Expired, LocalaiError, Pending, Rejected
+from localai.core.escape import visible
+from localai.rbac.permissions import Risk
+
+Decision = Literal["approved", "rejected"]
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One person's decision."""
+
+    user_id: str
+    decision: str
+    reason: str | None
+    at: str
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A request and what became of it; times are RFC 3339 in UTC."""
+
+    id: str
+    tool_name: str
+    arguments: Mapping[str, Any]
+    proposed_arguments: Mapping[str, Any]
+    action_sha256: str
+    risk: str
+    status: str
+    user_id: str
+    requester_kind: str
+    session: str | None
+    reason: str | None
+    policy_rule: str
+    sandbox: str
+    created_at: str
+    expires_at: str
+    needed: int
+    votes: tuple[Vote, ...]
+    decided_at: str | None
+    decided_by: str | None
+    decision_reason: str | None
+    finished_at: str | None
+    outcome: str | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Part of a list, newest first; `next` is the cursor of the following part."""
+
+    items: tuple[Approval, ...]
+    total: int
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A call that waits for a person; `permission` is what its tool needs of the requester."""
+
+    action: Action
+    risk: Risk
+    permission: str
+    policy_rule: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The right to run the action once; it is used up by `Approvals.finish`."""
+
+    approval: Approval
+    action: Action
+    lease: str
+
+
+def truth(approval: Approval) -> LocalaiError:
+    """Why the approval is not in the state that somebody hoped for."""
+    told = f"{approval.id} {_told(approval)}"
+    show = f"ai approvals show {approval.id}"
+    if approval.status == "pending":
+        return Pending(told, hint=f"ai approve {approval.id}")
+    return Expired(told, hint=show) if approval.status == "expired" else Conflict(told, hint=show)
+
+
+def refusal(approval: Approval) -> Rejected:
+    """A person's no, as the requester hears it."""
+    by = visible(approval.decided_by or "somebody")
+    message = f"{by} {approval.status} {approval.tool_name}{_because(approval)}"
+    return Rejected(message, hint=f"ai approvals show {approval.id}")
+
+
+def granted(approval: Approval) -> Approval:
+    """The approval if it can be claimed; else Rejected, Pending, Expired or Conflict."""
+    if approval.status == "approved":
+        return approval
+    if approval.status in {"rejected", "cancelled"}:
+        raise refusal(approval)
+    raise truth(approval)
+
+
+def _told(approval: Approval) -> str:
+    if approval.decided_at is None:
+        return _UNDECIDED[approval.status].format(expires_at=approval.expires_at)
+    word = approval.status if approval.status in {"rejected", "cancelled"} else "approved"
+    decided = f"is already {word} by {visible(approval.decided_by or '')} at {approval.decided_at}"
+    return f"{decided}{_because(approval)}{_SINCE.get(approval.status, '')}"
+
+
+_UNDECIDED = {
+    "pending": "still waits for a decision",
+    "expired": "expired at {expires_at}: nobody decided in time",
+}
+_SINCE = {
+    "expired": "; nobody ran it in time, so it expired",
+    "revoked": "; the approval was revoked before it ran",
+    "executing": "; it is running",
+    "succeeded": "; it has run",
+    "failed": "; it has run, without success",
+    "unknown": "; its process died while it ran, and it is never run again",
+}
+
+
+def _because(approval: Approval) -> str:
+    return f": {visible(approval.decision_reason)}" if approval.decision_reason else ""

@@ -1,0 +1,118 @@
+"""The whole action as lines that a person can trust: real arguments first, claims last.
+
+Every piece of foreign text passes core.escape; the lines are plain text, so whoever prints
+them keeps markup off. Nothing is cut: long content is counted and digested, then shown.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from localai.approvals.action import Action, FileFact
+from localai.approvals.records import Approval
+from localai.core.escape import is_mixed_script, visible
+
+_MIXED = "  warning: one word mixes alphabets that look alike"
+
+
+def describe(approval: Approval, action: Action) -> list[str]:
+    """The lines to show: what runs, where, on what it rests; below, what the requester wrote."""
+    return [
+        f"request    {approval.id}  {approval.status}",
+        f"tool       {visible(action.tool)}",
+        f"risk       {approval.risk}",
+        *_arguments(action),
+        f"workspace  {quoted(action.cwd)}",
+        *_facts(action),
+        f"sandbox    {visible(action.sandbox)}",
+        f"policy     {visible(approval.policy_rule)}",
+        f"asked by   {_requester(approval)}",
+        f"asked at   {approval.created_at}, expires {approval.expires_at}",
+        f"digest     {approval.action_sha256}",
+        *_claims(approval),
+    ]
+
+
+def quoted(text: str) -> str:
+    """One line in double quotes that spells out whatever is not plainly visible."""
+    return '"' + visible(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def _arguments(action: Action) -> Iterator[str]:
+    for name, value in action.arguments.items():
+        label = f"argument   {visible(name)}"
+        if isinstance(value, str):
+            yield from _text(label, value)
+        elif isinstance(value, list):
+            yield f"{label}: {len(value)} elements"
+            for position, element in enumerate(value):
+                yield f"  [{position}] {_value(element)}"
+                yield from _warning(element)
+        else:
+            yield f"{label} = {_value(value)}"
+            yield from _warning(_value(value))
+
+
+def _text(label: str, text: str) -> Iterator[str]:
+    if "\n" not in text:
+        yield f"{label} = {quoted(text)}"
+    else:
+        data = text.encode()
+        count = text.count("\n") + (not text.endswith("\n"))
+        digest = hashlib.sha256(data).hexdigest()
+        yield f"{label}: {len(data)} bytes, {count} lines, sha256 {digest}"
+        yield from _block(text)
+    yield from _warning(text)
+
+
+def _block(text: str) -> Iterator[str]:
+    shown = visible(text, lines=True).split("\n")
+    if shown[-1] == "":
+        shown.pop()
+    else:
+        shown[-1] += "  (no newline at the end)"
+    yield from (f"  | {line}" for line in shown)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return quoted(value)
+    return visible(json.dumps(value, ensure_ascii=False, sort_keys=True))
+
+
+def _warning(value: Any) -> list[str]:
+    return [_MIXED] if isinstance(value, str) and is_mixed_script(value) else []
+
+
+def _facts(action: Action) -> Iterator[str]:
+    if (program := action.facts.program) is not None:
+        yield f"program    {quoted(program.path)}  sha256 {program.sha256}"
+        yield from _warning(program.path)
+    for file in action.facts.files:
+        yield f"file       {quoted(file.path)}  {_state(file)}"
+        yield from _warning(file.path)
+
+
+def _state(file: FileFact) -> str:
+    if not file.exists:
+        return "does not exist yet"
+    if file.sha256 is None:
+        return "exists"
+    return f"exists: {file.size} bytes, sha256 {file.sha256}"
+
+
+def _requester(approval: Approval) -> str:
+    through = "" if approval.requester_kind == "human" else f" through an {approval.requester_kind}"
+    session = f", conversation {visible(approval.session)}" if approval.session else ""
+    return f"{visible(approval.user_id)}{through}{session}"
+
+
+def _claims(approval: Approval) -> Iterator[str]:
+    if approval.reason is None:
+        return
+    who = "model" if approval.requester_kind == "agent" else "requester"
+    yield ""
+    yield f"what the {who} wrote about it (its own words, checked by nobody):"
+    yield from _block(approval.reason.removesuffix("\n") + "\n")
+    yield from _warning(approval.reason)

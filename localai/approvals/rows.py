@@ -1,0 +1,170 @@
+"""The statements of this room, built once, and the way from rows to records."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from localai.approvals.records import Approval, Vote
+from localai.approvals.tables import approval_votes as v
+from localai.approvals.tables import approvals as a
+from localai.core.clock import Clock, rfc3339
+from localai.core.errors import Invalid
+
+_NOW = sa.bindparam("now", type_=sa.BigInteger)
+_BOOT = sa.bindparam("boot", type_=sa.Text)
+_MONO = sa.bindparam("mono", type_=sa.BigInteger)
+
+
+def _is_over(expires: Any, boot: Any, mono: Any) -> "sa.ColumnElement[bool]":
+    # Whichever clock says so. After another boot only the wall clock is left; if it stands
+    # before the row was made it was set back, and nothing comes to life again.
+    return sa.or_(
+        expires <= _NOW,
+        sa.and_(boot == _BOOT, mono <= _MONO),
+        sa.and_(boot != _BOOT, a.c.created_us > _NOW),
+    )
+
+
+_PENDING_IS_OVER = _is_over(a.c.expires_us, a.c.boot_id, a.c.mono_us)
+_GRANT_IS_OVER = _is_over(a.c.grant_expires_us, a.c.grant_boot_id, a.c.grant_mono_us)
+_STATUS = sa.case(
+    (sa.and_(a.c.state == "pending", _PENDING_IS_OVER), "expired"),
+    (sa.and_(a.c.state == "approved", _GRANT_IS_OVER), "expired"),
+    else_=a.c.state,
+)
+_SELECT = sa.select(a, _STATUS.label("status"))
+
+
+def _matches(name: str, column: Any) -> "sa.ColumnElement[bool]":
+    given = sa.bindparam(name, type_=sa.Text)
+    return sa.or_(given.is_(None), column == given)
+
+
+_FILTERED = sa.and_(
+    _matches("status", _STATUS),
+    _matches("tool", a.c.tool),
+    _matches("user", a.c.user_id),
+    _matches("session", a.c.session),
+)
+_END_OF_TIME = 2**62
+_DIGITS = 17
+_BEFORE = sa.tuple_(a.c.created_us, a.c.id) < sa.tuple_(
+    sa.bindparam("before_us"), sa.bindparam("before_id")
+)
+
+INSERT = sa.insert(a)
+INSERT_VOTE = sa.insert(v)
+BY_ID = _SELECT.where(a.c.id == sa.bindparam("id"))
+BY_PREFIX = (
+    _SELECT.where(a.c.id >= sa.bindparam("first"), a.c.id < sa.bindparam("last"))
+    .order_by(a.c.id)
+    .limit(1000)
+)
+PAGE = (
+    _SELECT.where(_FILTERED, _BEFORE)
+    .order_by(a.c.created_us.desc(), a.c.id.desc())
+    .limit(sa.bindparam("limit"))
+)
+COUNT = sa.select(sa.func.count()).select_from(a).where(_FILTERED)
+SINCE = _SELECT.where(a.c.created_us >= sa.bindparam("since"))
+# Over by the clock but not written down yet, or running in a process that may be dead.
+SWEEPABLE = _SELECT.where(
+    sa.or_(
+        sa.and_(a.c.state == "pending", _PENDING_IS_OVER),
+        sa.and_(a.c.state == "approved", _GRANT_IS_OVER),
+        a.c.state == "executing",
+    )
+)
+VOTES = (
+    sa.select(v)
+    .where(v.c.approval.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(v.c.at_us, v.c.voter)
+)
+
+
+def _move(*conditions: "sa.ColumnElement[bool]") -> sa.Update:
+    at = (a.c.id == sa.bindparam("of_id"), a.c.version == sa.bindparam("of_version"))
+    written = {"state": sa.bindparam("to_state"), "version": a.c.version + 1}
+    return sa.update(a).where(*at, *conditions).values(written)
+
+
+_SEEN = a.c.action_sha256 == sa.bindparam("seen")
+DECIDE = _move(a.c.state == "pending", sa.not_(_PENDING_IS_OVER), _SEEN).values(
+    decided_us=sa.bindparam("at"),
+    decided_by=sa.bindparam("by"),
+    decision_reason=sa.bindparam("why"),
+    grant_expires_us=sa.bindparam("grant_us"),
+    grant_boot_id=sa.bindparam("grant_boot"),
+    grant_mono_us=sa.bindparam("grant_mono"),
+)
+CLAIM = _move(a.c.state == "approved", sa.not_(_GRANT_IS_OVER), _SEEN).values(
+    claimed_by=sa.bindparam("lease"), claimed_us=sa.bindparam("at")
+)
+END = _move(a.c.state == sa.bindparam("from_state")).values(
+    finished_us=sa.bindparam("at"), outcome=sa.bindparam("why")
+)
+
+
+def clocks(clock: Clock) -> dict[str, Any]:
+    """What every statement needs to tell whether a row is over."""
+    return {"now": clock.now_us(), "boot": clock.boot_id, "mono": clock.monotonic_us()}
+
+
+def place(cursor: str | None) -> dict[str, Any]:
+    """Where a page begins: after the row of the cursor, else at the newest."""
+    if cursor is None:
+        return {"before_us": _END_OF_TIME, "before_id": ""}
+    microseconds, _, row_id = cursor.partition("-")
+    if not (microseconds.isascii() and microseconds.isdigit() and len(microseconds) <= _DIGITS):
+        raise Invalid(f"{cursor!r} is not a cursor", hint="take `next` of the page before")
+    return {"before_us": int(microseconds), "before_id": row_id}
+
+
+def cursor_after(row: Any) -> str:
+    """The cursor of the page that follows this row."""
+    return f"{row.created_us}-{row.id}"
+
+
+def votes_of(connection: sa.Connection, ids: Iterable[str]) -> dict[str, list[Vote]]:
+    """The votes on these approvals, oldest first."""
+    found: dict[str, list[Vote]] = {}
+    for row in connection.execute(VOTES, {"ids": list(ids)}):
+        vote = Vote(row.voter, row.decision, row.reason, rfc3339(row.at_us) or "")
+        found.setdefault(row.approval, []).append(vote)
+    return found
+
+
+def approvals_of(connection: sa.Connection, rows: Iterable[Any]) -> tuple[Approval, ...]:
+    """The records of these rows."""
+    listed = list(rows)
+    votes = votes_of(connection, [row.id for row in listed])
+    return tuple(_approval(row, tuple(votes.get(row.id, ()))) for row in listed)
+
+
+def _approval(row: Any, votes: tuple[Vote, ...]) -> Approval:
+    return Approval(
+        id=row.id,
+        tool_name=row.tool,
+        arguments=json.loads(row.action)["arguments"],
+        proposed_arguments=json.loads(row.proposed_arguments),
+        action_sha256=row.action_sha256,
+        risk=row.risk,
+        status=row.status,
+        user_id=row.user_id,
+        requester_kind=row.requester_kind,
+        session=row.session,
+        reason=row.reason,
+        policy_rule=row.policy_rule,
+        sandbox=row.sandbox,
+        created_at=rfc3339(row.created_us) or "",
+        expires_at=rfc3339(row.expires_us) or "",
+        needed=row.needed,
+        votes=votes,
+        decided_at=rfc3339(row.decided_us),
+        decided_by=row.decided_by,
+        decision_reason=row.decision_reason,
+        finished_at=rfc3339(row.finished_us),
+        outcome=row.outcome,
+    )

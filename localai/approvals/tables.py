@@ -1,0 +1,69 @@
+"""Requests and votes. Triggers of the migration guard them too, whoever holds the connection."""
+
+import sqlalchemy as sa
+
+from localai.core.db import metadata
+
+# From each state, the states that may follow; the last seven states are final.
+TRANSITIONS: dict[str, frozenset[str]] = {
+    "pending": frozenset({"approved", "rejected", "expired", "cancelled"}),
+    "approved": frozenset({"executing", "revoked", "expired"}),
+    "executing": frozenset({"succeeded", "failed", "unknown"}),
+    "rejected": frozenset(),
+    "expired": frozenset(),
+    "cancelled": frozenset(),
+    "revoked": frozenset(),
+    "succeeded": frozenset(),
+    "failed": frozenset(),
+    "unknown": frozenset(),
+}
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    # What is asked: never changes.
+    sa.Column("tool", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("proposed_arguments", sa.Text, nullable=False),
+    sa.Column("action_sha256", sa.Text, nullable=False),
+    sa.Column("risk", sa.Text, nullable=False),
+    sa.Column("permission", sa.Text, nullable=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("requester_kind", sa.Text, nullable=False),
+    sa.Column("session", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("policy_rule", sa.Text, nullable=False),
+    sa.Column("sandbox", sa.Text, nullable=False),
+    sa.Column("needed", sa.Integer, nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("expires_us", sa.BigInteger, nullable=False),
+    sa.Column("boot_id", sa.Text, nullable=False),
+    sa.Column("mono_us", sa.BigInteger, nullable=False),
+    # What became of it: each column is written once.
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("decided_us", sa.BigInteger),
+    sa.Column("decided_by", sa.Text),
+    sa.Column("decision_reason", sa.Text),
+    sa.Column("grant_expires_us", sa.BigInteger),
+    sa.Column("grant_boot_id", sa.Text),
+    sa.Column("grant_mono_us", sa.BigInteger),
+    sa.Column("claimed_by", sa.Text),
+    sa.Column("claimed_us", sa.BigInteger),
+    sa.Column("finished_us", sa.BigInteger),
+    sa.Column("outcome", sa.Text),
+    sa.Index("approvals_by_state", "state"),
+    sa.Index("approvals_by_time", "created_us", "id"),
+)
+
+approval_votes = sa.Table(
+    "approval_votes",
+    metadata,
+    sa.Column("approval", sa.Text, sa.ForeignKey("approvals.id"), primary_key=True),
+    sa.Column("voter", sa.Text, primary_key=True),
+    sa.Column("decision", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("action_sha256", sa.Text, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,143 @@
+"""Shows an answer while it is generated: Markdown on a terminal, plain text in a pipe.
+
+A finished block (a paragraph, a list, a fenced code block) is printed once and scrolls away;
+only the block in progress is redrawn, so a long answer never flickers.
+"""
+
+import sys
+from types import TracebackType
+from typing import Protocol
+
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.text import Text
+
+from localai.cli.console import stdout
+from localai.core.escape import visible
+
+
+class Answer(Protocol):
+    """Somewhere to show text that arrives in pieces."""
+
+    def __enter__(self) -> "Answer":
+        """Begin."""
+
+    def __exit__(self, *exc: object) -> None:
+        """End; what has come so far stays on the screen."""
+
+    def add(self, text: str) -> None:
+        """Show a piece."""
+
+
+class PlainAnswer:
+    """Writes pieces as they come; for pipes and files."""
+
+    def __enter__(self) -> "PlainAnswer":
+        """Begin."""
+        self._ends_line = True
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """End the line."""
+        if not self._ends_line:
+            print(flush=True)
+
+    def add(self, text: str) -> None:
+        """Show a piece."""
+        sys.stdout.write(visible(text, lines=True))
+        sys.stdout.flush()
+        self._ends_line = text.endswith("\n")
+
+
+class SilentAnswer:
+    """Shows nothing; for JSON, which comes at the end."""
+
+    def __enter__(self) -> "SilentAnswer":
+        """Begin."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """End."""
+
+    def add(self, text: str) -> None:
+        """Show nothing."""
+
+
+class MarkdownAnswer:
+    """Renders Markdown block by block; for terminals."""
+
+    def __init__(self) -> None:
+        self._console = stdout()
+        self._tail = ""
+        self._live = Live(
+            console=self._console,
+            transient=True,
+            refresh_per_second=12,
+            vertical_overflow="ellipsis",
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> "MarkdownAnswer":
+        """Begin."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Print the last block for good."""
+        self._live.update(Text(""))
+        self._live.stop()
+        self._print(self._tail)
+        self._tail = ""
+
+    def add(self, text: str) -> None:
+        """Show a piece."""
+        self._tail += visible(text, lines=True)
+        end = finished(self._tail)
+        if end:
+            self._live.update(Text(""), refresh=True)
+            self._print(self._tail[:end])
+            self._tail = self._tail[end:]
+        self._live.update(_markdown(self._tail))
+
+    def _print(self, block: str) -> None:
+        if block.strip():
+            self._console.print(_markdown(block))
+            self._console.print()
+
+
+def finished(text: str) -> int:
+    """Where the last finished Markdown block of the text ends; 0 if none has."""
+    end = 0
+    position = 0
+    fence = ""
+    for line in text.splitlines(keepends=True):
+        position += len(line)
+        if not line.endswith("\n"):
+            break
+        stripped = line.strip()
+        if fence:
+            fence = "" if stripped.startswith(fence) and not stripped.strip("`~") else fence
+            end = end if fence else position
+        elif stripped.startswith(("```", "~~~")):
+            fence = stripped[:3]
+        elif not stripped:
+            end = position
+    return end
+
+
+def _markdown(text: str) -> Markdown:
+    # hyperlinks=False: a link shows where it leads instead of hiding it.
+    return Markdown(text, hyperlinks=False, code_theme="ansi_dark")
+
+
+def answer(*, is_json: bool) -> Answer:
+    """The way to show an answer here."""
+    if is_json:
+        return SilentAnswer()
+    return MarkdownAnswer() if sys.stdout.isatty() else PlainAnswer()

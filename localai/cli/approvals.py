@@ -1,0 +1,119 @@
+"""`ai approvals`: what waits for a person, and what became of the rest."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from localai.cli.call import Call, Cursor, Json, Limit, Quiet
+from localai.cli.console import ago, note, print_fields, print_line, print_table
+from localai.core.clock import seconds
+
+if TYPE_CHECKING:
+    from localai.agent.runner import ToolOutcome
+    from localai.approvals.records import Approval, Page
+    from localai.approvals.statistics import Statistics
+
+app = typer.Typer(help="What waits for a person.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(metavar="ID", help="At least 4 characters of it.")]
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    *,
+    status: Annotated[str | None, typer.Option(help="As in: pending, approved.")] = None,
+    tool: Annotated[str | None, typer.Option(help="Of this tool alone.")] = None,
+    user: Annotated[str | None, typer.Option(help="Asked for by this user.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List requests, newest first."""
+    call = Call(ctx, json=json, quiet=quiet)
+    page = call.app.approvals.list(
+        call.actor, status=status, tool=tool, user=user, limit=limit, cursor=cursor
+    )
+    call.show(page, _table, ids=[approval.id for approval in page.items])
+
+
+@app.command()
+def show(ctx: typer.Context, approval: Id, *, json: Json = False) -> None:
+    """Show the whole action, and what became of it."""
+    call = Call(ctx, json=json)
+    call.show(call.app.approvals.get(call.actor, approval), whole)
+
+
+@app.command()
+def wait(
+    ctx: typer.Context,
+    approval: Id,
+    *,
+    timeout: Annotated[str, typer.Option(metavar="D", help="As in: 5m.")] = "5m",
+    json: Json = False,
+) -> None:
+    """Wait until a request is decided; exit 7 if nobody did in time."""
+    call = Call(ctx, json=json)
+    decided = call.app.approvals.wait(call.actor, approval, timeout_s=seconds(timeout))
+    call.show(decided, brief)
+
+
+@app.command()
+def cancel(ctx: typer.Context, approval: Id, *, json: Json = False) -> None:
+    """Withdraw a pending request."""
+    call = Call(ctx, json=json)
+    call.show(call.app.approvals.cancel(call.actor, approval), brief)
+
+
+@app.command()
+def run(ctx: typer.Context, approval: Id, *, json: Json = False) -> None:
+    """Run an approved request whose process is gone."""
+    call = Call(ctx, json=json)
+    call.show(call.app.runner.resume(call.actor, approval), ran)
+
+
+@app.command()
+def stats(
+    ctx: typer.Context,
+    *,
+    since: Annotated[str, typer.Option(metavar="D", help="As in: 7d.")] = "7d",
+    json: Json = False,
+) -> None:
+    """Count requests and how long they waited."""
+    call = Call(ctx, json=json)
+    start = call.app.clock.now_us() - seconds(since) * 1_000_000
+    call.show(call.app.approvals.statistics(call.actor, since_us=start), _statistics)
+
+
+def whole(approval: "Approval") -> None:
+    """Every line of the action, then its story."""
+    for line in approval.shown:
+        print_line(line)
+
+
+def brief(approval: "Approval") -> None:
+    """One line: what was decided, by whom, why."""
+    by = f" by {approval.decided_by}" if approval.decided_by else ""
+    why = f": {approval.decision_reason}" if approval.decision_reason else ""
+    print_line(f"{approval.status} {approval.id} {approval.tool_name}{by}{why}")
+
+
+def ran(outcome: "ToolOutcome") -> None:
+    """What a tool gave back."""
+    print_line(outcome.result.text, lines=True)
+    if not outcome.result.ok:
+        note("the tool reports that it failed")
+
+
+def _table(page: "Page") -> None:
+    rows = (
+        (each.id, each.status, each.risk, each.tool_name, each.user_id, ago(each.created_at))
+        + (ago(each.expires_at) if each.status == "pending" else "",)
+        for each in page.items
+    )
+    columns = ("ID", "STATUS", "RISK", "TOOL", "WHO", "ASKED", "EXPIRES")
+    print_table(columns, rows, empty="nothing waits for you")
+
+
+def _statistics(found: "Statistics") -> None:
+    print_fields(vars(found))

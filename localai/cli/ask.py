@@ -1,0 +1,65 @@
+"""Questions to a person at this terminal. No terminal, no question: each has a flag instead."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from typer import Abort
+
+from localai.cli.call import is_terminal
+from localai.cli.console import note
+from localai.core.errors import Invalid
+
+if TYPE_CHECKING:
+    from localai.approvals.records import Approval
+
+_MARGIN = 3  # lines of a page left for the prompt
+
+
+def confirm(question: str, *, yes: bool) -> bool:
+    """Ask a yes-or-no question; `yes` answers it, and without a terminal it must."""
+    if yes:
+        return True
+    if not is_terminal():
+        raise Invalid(f"{question} Nobody is here to answer.", hint="add --yes")
+    return prompt(f"{question} [y/N] ").strip().lower() in {"y", "yes", "예", "네"}
+
+
+def prompt(text: str) -> str:
+    """Ask on stderr and read one line; the end of input answers with nothing."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+    return sys.stdin.readline()
+
+
+def page(lines: Sequence[str]) -> None:
+    """Show every line on stderr, a screen at a time: nothing scrolls off unread."""
+    height = max(shutil.get_terminal_size().lines - _MARGIN, 5)
+    for start in range(0, len(lines), height):
+        for line in lines[start : start + height]:
+            note(line)
+        shown = start + height
+        if shown < len(lines):
+            prompt(f"-- {shown} of {len(lines)} lines, Enter shows more -- ")
+
+
+def person(approval: "Approval") -> tuple[bool, str | None]:
+    """Show the whole action and ask; returns the decision and, for a refusal, the reason."""
+    page(approval.shown)
+    question = f"Run {approval.tool_name} exactly as shown? ({approval.action_sha256[:12]})"
+    if confirm(question, yes=False):
+        return True, None
+    return False, prompt("Why not? (Enter for no reason) ").strip() or None
+
+
+def decide_yes(approval: "Approval", *, yes: bool) -> None:
+    """On a terminal, show the whole action and ask once; Abort if the answer is no.
+
+    Without a terminal the id names what is decided: the digest that was read is the condition.
+    """
+    if yes or not is_terminal():
+        return
+    page(approval.shown)
+    if not confirm(f"Approve {approval.id} ({approval.action_sha256[:12]})?", yes=False):
+        raise Abort

@@ -1,0 +1,139 @@
+"""`ai chat`: a question, or a conversation, with a model on this machine."""
+
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from localai.cli.answer import answer
+from localai.cli.ask import person
+from localai.cli.call import Call, Json, is_terminal
+from localai.cli.console import json_text, note, print_json
+from localai.cli.repl import Repl
+from localai.core.errors import Invalid, Pending
+
+if TYPE_CHECKING:
+    from localai.agent.loop import Called, ChatResult
+
+app = typer.Typer()
+
+
+@app.command()
+def chat(
+    ctx: typer.Context,
+    prompt: Annotated[list[str] | None, typer.Argument(metavar="[PROMPT]")] = None,
+    *,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="As in `ai models list`.")] = None,
+    code: Annotated[bool, typer.Option("--code", help="Take the model for code.")] = False,
+    chat_: Annotated[bool, typer.Option("--chat", help="Take the model for questions.")] = False,
+    continue_: Annotated[bool, typer.Option("--continue", "-c", help="Go on where we left.")] = False,
+    session: Annotated[str | None, typer.Option(metavar="ID", help="Go on with this one.")] = None,
+    system: Annotated[str | None, typer.Option(metavar="TEXT", help="Who the model is.")] = None,
+    tools: Annotated[bool | None, typer.Option("--tools/--no-tools", help="May it act?")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Length of an answer.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="0 is the likeliest.")] = 0.7,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same answer.")] = None,
+    usage: Annotated[bool, typer.Option("--usage", help="Say what it cost, on stderr.")] = False,
+    json: Json = False,
+    stream: Annotated[bool, typer.Option("--stream", help="With --json: an event a line.")] = False,
+) -> None:
+    """Ask a model; without PROMPT on a terminal, open a conversation.
+
+    Standard input is added to PROMPT. A tool call that needs approval is asked here, or waits.
+    """
+    call = Call(ctx, json=json)
+    text = _text(prompt)
+    if text is None and not continue_ and session is None and not is_terminal():
+        raise Invalid("nothing was asked", hint='ai chat "..."')
+    speaking = Speaking(
+        call,
+        session=call.app.history.last(call.actor) if continue_ else session,
+        model=model,
+        role="code" if code and not chat_ else "chat",
+        options={"system": system, "tools": tools, "max_tokens": max_tokens}
+        | {"temperature": temperature, "seed": seed},
+        is_stream=stream,
+        shows_usage=usage,
+    )
+    if text is None and is_terminal():
+        Repl(call.app.directories.data / "chat_history").run(speaking.turn)
+    else:
+        speaking.turn(text)
+
+
+class Speaking:
+    """A conversation at the terminal: one engine, one session, turn after turn."""
+
+    def __init__(
+        self,
+        call: Call,
+        *,
+        session: str | None,
+        model: str | None,
+        role: str,
+        options: dict[str, Any],
+        is_stream: bool,
+        shows_usage: bool,
+    ) -> None:
+        self._call = call
+        self._session = session
+        self._options = options
+        self._is_stream = is_stream
+        self._shows_usage = shows_usage
+        self._engine = call.app.engine(call.actor, model=model, role=role, warn=note)
+        self._gate = call.app.gate(call.actor, person if is_terminal() else None)
+        self._route = "explicit" if model else role
+
+    def turn(self, text: str | None) -> None:
+        """Say one thing and show the answer; raises Pending if a request waits."""
+        result = self._answered(text)
+        self._session = result.session
+        if self._call.is_json and not self._is_stream:
+            print_json(result)
+        if self._shows_usage:
+            note(_cost(result))
+        if result.pending:
+            waiting = ", ".join(result.pending)
+            hint = f"ai approve {result.pending[0]}, then: ai chat -c"
+            raise Pending(f"waiting for a decision on {waiting}", hint=hint)
+
+    def _answered(self, text: str | None) -> "ChatResult":
+        """Show the events of one turn as they come; the last is the result."""
+        app, actor = self._call.app, self._call.actor
+        request = app.request(text, session=self._session, route=self._route, **self._options)
+        events = app.agent.chat(actor, request, self._engine, self._gate)
+        with closing(events), answer(is_json=self._call.is_json) as shown:
+            for event in events:
+                if self._is_stream:
+                    print(json_text({"event": event.kind, **asdict(event)}), flush=True)
+                if event.kind == "said":
+                    shown.add(event.text)
+                elif event.kind == "called":
+                    note(_told(event))
+        return event
+
+
+def _text(prompt: list[str] | None) -> str | None:
+    """The prompt with what stands on standard input added to it."""
+    parts = [" ".join(prompt)] if prompt else []
+    if not sys.stdin.isatty() and (piped := sys.stdin.read().strip()):
+        parts.append(piped)
+    return "\n\n".join(parts) or None
+
+
+def _told(called: "Called") -> str:
+    if called.pending:
+        return f"[{called.name}: waits for a decision, {called.pending}]"
+    first = called.text.strip().split("\n")[0]
+    return f"[{called.name}: {'done' if called.ok else first[:160]}]"
+
+
+def _cost(result: "ChatResult") -> str:
+    usage = result.usage
+    return (
+        f"{result.model}: {usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached), "
+        f"{usage.completion_tokens} generated, first after {usage.ttft_ms:.0f} ms, "
+        f"{usage.tokens_per_second:.1f} a second"
+    )

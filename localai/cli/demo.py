@@ -1,0 +1,39 @@
+"""`ai demo`: the whole product on one small example."""
+
+from typing import TYPE_CHECKING
+
+import typer
+from rich.text import Text
+
+from localai.cli.call import Call, Json
+from localai.cli.console import note, print_line, stdout
+from localai.core.escape import visible
+
+if TYPE_CHECKING:
+    from localai.demo.show import Demonstration, Step
+
+app = typer.Typer()
+
+
+@app.command()
+def demo(ctx: typer.Context, *, json: Json = False) -> None:
+    """Show the whole product on one small example, offline, in a home that is gone afterwards."""
+    call = Call(ctx, json=json)
+    shown = call.app.demonstrate((lambda _: None) if json else _step)
+    call.show(shown, _end)
+    raise typer.Exit(0 if shown.ok else 1)
+
+
+def _step(step: "Step") -> None:
+    console = stdout()
+    console.print(Text(visible(step.title), "bold"))
+    console.print(Text(f"$ {visible(step.command)}", "cyan"))
+    for line in step.lines:
+        print_line(f"  {line}")
+    print_line("")
+
+
+def _end(shown: "Demonstration") -> None:
+    print_line(f"That took {shown.seconds:.1f} s and touched no network. Nothing of it is kept.")
+    note("No chat model ships yet, so passages answer. To add one: ai models add FILE.gguf")
+    note("next: ai init, ai rag index FOLDER, ai doctor")

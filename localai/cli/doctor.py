@@ -1,0 +1,41 @@
+"""`ai doctor`: proves that all of it works here."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from localai.cli.call import Call, Json
+from localai.cli.console import note, print_line, stdout
+from localai.core.escape import visible
+
+if TYPE_CHECKING:
+    from localai.doctor.report import Report
+
+app = typer.Typer()
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+
+
+@app.command()
+def doctor(
+    ctx: typer.Context,
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend folders, modes, migrations.")] = False,
+    json: Json = False,
+) -> None:
+    """Check this machine, home and environment by doing what they are for."""
+    call = Call(ctx, json=json)
+    report = call.app.examine(fix=fix)
+    call.show(report, _table)
+    raise typer.Exit(0 if report.ok else 6)
+
+
+def _table(report: "Report") -> None:
+    console = stdout()
+    for check in report.checks:
+        line = Text(f"{check.status:8}", _STYLES[check.status])
+        console.print(line + Text(f" {check.name:10} {visible(check.message)}", ""))
+        if check.hint:
+            print_line(f"{'':19} hint: {check.hint}")
+    failures = sum(check.status == "failed" for check in report.checks)
+    note(f"{failures} failed" if failures else "all that is needed works")

@@ -1,0 +1,101 @@
+"""`ai models`: the language models of this home."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from localai.cli.ask import confirm
+from localai.cli.call import Call, Json, Quiet, Yes
+from localai.cli.console import note, print_fields, print_table
+
+if TYPE_CHECKING:
+    from localai.core.records import Page
+    from localai.infer.library import Model, ModelInfo
+
+app = typer.Typer(help="Language models on this machine.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `ai models list`.")]
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A GGUF file.")],
+    *,
+    name: Annotated[str | None, typer.Option(help="Another name than the file's.")] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the file instead of linking.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add a GGUF file; it stays where it is unless --copy is given."""
+    call = Call(ctx, json=json, quiet=quiet)
+    model = call.app.models.add(call.actor, file, name=name, copy=copy)
+    call.show(model, _added, ids=[model.name])
+
+
+@app.command("list")
+def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
+    """List the models and what each is chosen for."""
+    call = Call(ctx, json=json, quiet=quiet)
+    page = call.app.models.page(call.actor)
+    call.show(page, _table, ids=[model.name for model in page.items])
+
+
+@app.command()
+def info(ctx: typer.Context, name: Name, *, json: Json = False) -> None:
+    """Show what a model's file says about it."""
+    call = Call(ctx, json=json)
+    call.show(call.app.models.info(call.actor, name), _info)
+
+
+@app.command()
+def use(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    *,
+    chat: Annotated[str | None, typer.Option(metavar="NAME", help="For questions.")] = None,
+    code: Annotated[str | None, typer.Option(metavar="NAME", help="For code.")] = None,
+    json: Json = False,
+) -> None:
+    """Choose the model for questions (NAME or --chat) and the one for code."""
+    call = Call(ctx, json=json)
+    call.app.use_models(call.actor, chat=chat or name, code=code)
+    call.show(call.app.models.page(call.actor), _table)
+
+
+@app.command()
+def rm(ctx: typer.Context, name: Name, *, yes: Yes = False) -> None:
+    """Remove a model from the list; a file that was linked stays where it is."""
+    call = Call(ctx)
+    model = call.app.models.get(call.actor, name)
+    if confirm(f"Remove {model.name} ({_size(model.size_bytes)})?", yes=yes):
+        call.app.models.remove(call.actor, model.name)
+        note(f"removed: {model.name}")
+
+
+def _added(model: "Model") -> None:
+    note(f"added: {model.name}, {model.architecture} {model.quantization}")
+    note(f'next: ai chat -m {model.name} "..."')
+
+
+def _table(page: "Page[Model]") -> None:
+    rows = (
+        (each.name, each.roles, each.architecture, each.quantization, each.context)
+        + (_size(each.size_bytes), each.file)
+        for each in page.items
+    )
+    columns = ("NAME", "FOR", "FAMILY", "QUANT", "CONTEXT", "SIZE", "FILE")
+    print_table(columns, rows, empty="no model yet: ai models add FILE.gguf")
+
+
+def _info(model: "ModelInfo") -> None:
+    print_fields({**vars(model), "size_bytes": f"{model.size_bytes} ({_size(model.size_bytes)})"})
+
+
+def _size(count: int) -> str:
+    amount = float(count)
+    for unit in ("B", "KB", "MB"):
+        if amount < 1000:  # noqa: PLR2004 - the step between units
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} GB"

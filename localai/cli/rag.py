@@ -1,0 +1,117 @@
+"""`ai rag`: your documents, indexed on this machine and asked."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from localai.cli.answer import answer as answering
+from localai.cli.ask import confirm
+from localai.cli.call import Call, Json, Quiet, Yes
+from localai.cli.console import ago, note, print_fields, print_line, print_table
+from localai.cli.progress import progress
+
+if TYPE_CHECKING:
+    from localai.core.records import Page
+    from localai.rag.service import Answer, Collection, IndexReport
+
+app = typer.Typer(help="Index your documents and ask them.", no_args_is_help=True)
+collections = typer.Typer(help="What is indexed.", no_args_is_help=True)
+app.add_typer(collections, name="collections")
+
+In = Annotated[str, typer.Option("--collection", "-C", metavar="NAME", help="Which collection.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `ai rag collections list`.")]
+
+
+@app.command()
+def index(
+    ctx: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    *,
+    collection: In = "default",
+    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Leave out.")] = None,
+    json: Json = False,
+) -> None:
+    """Index Markdown, text and code; unchanged files are skipped, deleted ones removed."""
+    call = Call(ctx, json=json)
+    with progress("indexing") as shown:
+        report = call.app.rag.index(
+            call.actor, paths, collection=collection, exclude=exclude or (), on_progress=shown
+        )
+    call.show(report, _report)
+
+
+@app.command()
+def query(
+    ctx: typer.Context,
+    text: Annotated[list[str], typer.Argument(metavar="TEXT")],
+    *,
+    collection: In = "default",
+    k: Annotated[int, typer.Option("-k", min=1, max=50, help="Passages at most.")] = 5,
+    answer: Annotated[
+        bool | None, typer.Option("--answer/--no-answer", help="Let a model answer from them.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Find the passages that answer a question; with a chat model, answer and cite them."""
+    call = Call(ctx, json=json)
+    question = " ".join(text)
+    with answering(is_json=json) as shown:
+        found = call.app.ask_documents(
+            call.actor, question, collection, k, answer=answer, on_text=shown.add, warn=note
+        )
+    call.show(found, _passages)
+
+
+@collections.command("list")
+def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
+    """List the collections."""
+    call = Call(ctx, json=json, quiet=quiet)
+    page = call.app.rag.collections(call.actor)
+    call.show(page, _table, ids=[each.name for each in page.items])
+
+
+@collections.command()
+def show(ctx: typer.Context, name: Name, *, json: Json = False) -> None:
+    """Show one collection."""
+    call = Call(ctx, json=json)
+    call.show(call.app.rag.show(call.actor, name), lambda found: print_fields(vars(found)))
+
+
+@collections.command()
+def rm(ctx: typer.Context, name: Name, *, yes: Yes = False) -> None:
+    """Remove a collection's index; the documents stay."""
+    call = Call(ctx)
+    found = call.app.rag.show(call.actor, name)
+    if confirm(f"Remove the index of {found.files} files, {found.name}?", yes=yes):
+        call.app.rag.remove(call.actor, name)
+        note(f"removed: {name}")
+
+
+def _report(report: "IndexReport") -> None:
+    print_line(
+        f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged, "
+        f"{report.removed} removed; {report.chunks} passages in {report.seconds:.1f} s"
+    )
+    for each in report.skipped:
+        note(f"skipped {each.source}: {each.reason}")
+
+
+def _passages(found: "Answer") -> None:
+    if not found.passages:
+        note("nothing found")
+    for passage in found.passages:
+        print_line(f"[{passage.n}] {passage.source} {passage.location}  ({passage.score:.3f})")
+        print_line(f"    {passage.title}")
+        for line in passage.text.strip().split("\n"):
+            print_line(f"    {line}")
+        print_line("")
+
+
+def _table(page: "Page[Collection]") -> None:
+    rows = (
+        (each.name, each.files, each.chunks, each.model, ago(each.updated_at))
+        for each in page.items
+    )
+    columns = ("NAME", "FILES", "PASSAGES", "MODEL", "UPDATED")
+    print_table(columns, rows, empty="nothing is indexed yet: ai rag index PATH")

@@ -1,0 +1,1 @@
+"""The whole product on one small example, in a scratch home, without a network."""

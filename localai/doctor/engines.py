@@ -1,0 +1,69 @@
+"""Checks of the engines: a model generates, documents are found; all in a scratch home."""
+
+import tempfile
+from pathlib import Path
+
+from localai.app import App
+from localai.doctor.report import Check, failed, ok, warning
+from localai.infer import hardware, llamacpp
+from localai.infer.engine import Message, Sampling
+
+PROBE = Path(__file__).with_name("probe.gguf")
+_REPLY = "ready"
+_FACT = "The kettle in the blue kitchen is repaired by Sumin every second Tuesday."
+_OTHER = "Trains to the coast leave from platform nine in the morning."
+
+
+def engine(_: App) -> Check:
+    """llama.cpp loads a model and computes the answer that its weights spell."""
+    model = llamacpp.load(PROBE, context=256, gpu_layers=0)
+    try:
+        greedy = Sampling(temperature=0, max_tokens=16)
+        deltas = model.stream([Message("user", "Are you there?")], sampling=greedy)
+        text = "".join(delta.text for delta in deltas).strip()
+    finally:
+        model.close()
+    if text != _REPLY:
+        message = f"the probe model answers {text!r} instead of {_REPLY!r}"
+        return failed("engine", message, f"pip install --force-reinstall {llamacpp.REQUIREMENT}")
+    return ok("engine", "llama.cpp loads a model and generates what its weights say")
+
+
+def gpu(_: App) -> Check:
+    """A graphics card that is there is used: never a silent fall-back to the processor."""
+    card = hardware.gpu_present()
+    if card is None:
+        return ok("gpu", "no graphics card found; models run on the processor")
+    if not llamacpp.gpu_offload_supported():
+        message = f"{card} is here, but this llama.cpp was built for the processor alone"
+        return warning("gpu", message, hardware.gpu_install_command())
+    return ok("gpu", f"{card}, and llama.cpp can use it")
+
+
+def models(app: App) -> Check:
+    """A chat model is there, and its file too."""
+    found = app.models.page(app.actor).items
+    if not found:
+        return warning("models", "no chat model yet", "ai models add FILE.gguf")
+    lost = [model.name for model in found if not Path(model.file).exists()]
+    if lost:
+        return failed("models", f"the file is gone: {', '.join(lost)}", f"ai models rm {lost[0]}")
+    return ok("models", ", ".join(model.name for model in found))
+
+
+def documents(app: App) -> Check:
+    """Text is embedded, indexed in Qdrant and found again."""
+    with tempfile.TemporaryDirectory(prefix="localai-doctor-") as scratch:
+        folder = Path(scratch)
+        (folder / "kettle.txt").write_text(_FACT, encoding="utf-8")
+        (folder / "trains.txt").write_text(_OTHER, encoding="utf-8")
+        inner = App(folder / "home", flags={"rag.model": app.settings.show("rag.model").value})
+        try:
+            inner.rag.index(inner.actor, [folder / "kettle.txt", folder / "trains.txt"])
+            found = inner.rag.query(inner.actor, "Who repairs the kettle?", k=1)
+            engine_name = inner.rag.engine
+        finally:
+            inner.close()
+    if not found.passages or found.passages[0].source != "kettle.txt":
+        return failed("documents", "an indexed sentence was not found", "ai config get rag.model")
+    return ok("documents", f"{found.model} and {engine_name} index and find")

@@ -1,0 +1,5 @@
+"""The product's own guide: Markdown that ships in the package, for people and for `ai rag`."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent

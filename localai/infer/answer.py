@@ -1,0 +1,78 @@
+"""An answer on its way out: bytes to text, text to deltas, and its score.
+
+Pure: any engine that has tokens can use it.
+"""
+
+import codecs
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from time import perf_counter
+
+from localai.infer.engine import Delta, Finish, Usage
+from localai.infer.toolcalls import ToolCallParser
+
+
+@dataclass(slots=True)
+class Score:
+    """What one answer has cost so far; times are readings of the performance counter."""
+
+    started: float = field(default_factory=perf_counter)
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+    first: float = 0.0
+    last: float = 0.0
+    finish: Finish = "length"
+
+    def tick(self) -> None:
+        """A token has come."""
+        self.last = perf_counter()
+        self.first = self.first or self.last
+
+    def usage(self) -> Usage:
+        """The score as a record; the rate leaves out the first token, which `ttft_ms` has."""
+        took = self.last - self.first
+        return Usage(
+            prompt_tokens=self.prompt,
+            cached_tokens=self.cached,
+            completion_tokens=self.completion,
+            ttft_ms=round((self.first - self.started) * 1000, 3) if self.first else 0.0,
+            tokens_per_second=round((self.completion - 1) / took, 3) if took else 0.0,
+        )
+
+
+def texts(pieces: Iterable[bytes], *, drop_space: bool = False) -> Iterator[str]:
+    """The text of token `pieces`; a character split over tokens waits for its last byte.
+
+    One cut off at the end is dropped. `drop_space` drops a space that begins the text.
+    """
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    prefix = " " if drop_space else ""
+    for piece in pieces:
+        if text := decode(piece):
+            if shown := text.removeprefix(prefix):
+                yield shown
+            prefix = ""
+
+
+def deltas(answer: Iterable[str], score: Score, *, with_tools: bool) -> Iterator[Delta]:
+    """The deltas of `answer`, the last with usage; tool calls are sought only `with_tools`."""
+    if with_tools:
+        yield from _with_calls(answer, score)
+    else:
+        yield from map(Delta, answer)
+    yield Delta(usage=score.usage(), finish=score.finish)
+
+
+def _with_calls(answer: Iterable[str], score: Score) -> Iterator[Delta]:
+    parser = ToolCallParser()
+    called = False
+    for found in chain(chain.from_iterable(map(parser.feed, answer)), parser.finish()):
+        if isinstance(found, str):
+            yield Delta(found)
+        else:
+            called = True
+            yield Delta(tool_call=found)
+    if called and score.finish == "stop":
+        score.finish = "tool_calls"
