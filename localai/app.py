@@ -1,7 +1,7 @@
 """App: one home's rooms, each built on first touch. The only place that wires rooms together."""
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING
 
 from localai.core import settings as keys
 from localai.core.directories import Directories, locate
-from localai.core.errors import Unavailable
+from localai.core.errors import Invalid, Unavailable
 from localai.core.settings import Settings
 
 if TYPE_CHECKING:
-    from localai.agent.chat import Agent
+    from collections.abc import Iterator, Sequence
+
     from localai.agent.history import History
+    from localai.agent.loop import Agent, Request
     from localai.agent.runner import Runner
+    from localai.approvals.gate import Gate
+    from localai.approvals.records import Approval
     from localai.approvals.service import Approvals
     from localai.core.audit import Audit
     from localai.core.clock import Clock
     from localai.core.db import Database
     from localai.core.secrets import Secrets
     from localai.infer.engine import Engine
-    from localai.infer.library import Library
+    from localai.infer.library import GgufInfo, Library
+    from localai.rag.embed import Embedder
+    from localai.rag.records import Answer
     from localai.rag.service import Rag
     from localai.rbac.admin import Administration
     from localai.rbac.permissions import Actor
@@ -55,19 +61,14 @@ class App:
         self.directories: Directories = locate(home)
         self.settings = Settings(self.directories.config_file, flags=flags)
         self.workspace = (workspace or Path.cwd()).absolute()
+        self._loaded: list[Engine] = []
 
     def close(self) -> None:
         """Give back what was opened."""
-        for name in ("_engines", "database"):
-            if name in self.__dict__:
-                self._closed(name)
-
-    def _closed(self, name: str) -> None:
-        if name == "database":
+        for engine in self._loaded:
+            engine.close()
+        if "database" in self.__dict__:
             self.database.close()
-        else:
-            for engine in self._engines.values():
-                engine.close()
 
     @cached_property
     def clock(self) -> "Clock":
@@ -125,24 +126,192 @@ class App:
         return sample()
 
     @cached_property
+    def approvals(self) -> "Approvals":
+        """What waits for a person."""
+        from localai.approvals.service import Approvals
+
+        return Approvals(
+            self.database,
+            self.audit,
+            self.rbac,
+            self.clock,
+            timeout_s=self.settings[keys.APPROVALS_TIMEOUT],
+            grant_s=self.settings[keys.APPROVALS_GRANT],
+        )
+
+    @cached_property
+    def runner(self) -> "Runner":
+        """The one path on which tools run."""
+        from localai.agent.builtin import registry
+        from localai.agent.runner import Rules, Runner
+
+        return Runner(
+            registry(),
+            self.approvals,
+            self.rbac.require,
+            Rules(self.settings[keys.SECURITY_MODE], self.settings[keys.APPROVALS_ENABLED]),
+            workspace=self.workspace,
+            protected=self.directories.all,
+        )
+
+    def gate(
+        self,
+        actor: "Actor",
+        ask: "Callable[[Approval], tuple[bool, str | None]] | None" = None,
+        *,
+        wait_s: float = 0,
+        announce: "Callable[[Approval], None] | None" = None,
+    ) -> "Gate":
+        """Asks through `ask` where it is given, else waits for another terminal."""
+        from localai.approvals.gate import Ask, Wait
+
+        if ask is not None:
+            return Ask(self.approvals, actor, ask)
+        return Wait(self.approvals, actor, wait_s, announce)
+
+    @cached_property
+    def history(self) -> "History":
+        """Conversations."""
+        from localai.agent.history import History
+
+        return History(self.database, self.clock, self.rbac.require)
+
+    @cached_property
+    def agent(self) -> "Agent":
+        """Conversations with a model that can call tools."""
+        from localai.agent.loop import Agent
+
+        return Agent(self.history, self.runner, self.rbac.require)
+
+    @property
+    def models_dir(self) -> Path:
+        """Where model files lie."""
+        return self.settings[keys.MODELS_DIR] or self.directories.models
+
+    @cached_property
+    def models(self) -> "Library":
+        """Language models."""
+        from localai.infer.library import GgufInfo, Library
+
+        def inspect(file: Path) -> "GgufInfo":
+            from localai.infer.gguf_file import inspect as read_header
+
+            return read_header(file)
+
+        roles = {"chat": self.settings[keys.MODELS_CHAT], "code": self.settings[keys.MODELS_CODE]}
+        return Library(self.models_dir, self.rbac.require, inspect, roles)
+
+    @cached_property
+    def rag(self) -> "Rag":
+        """Documents."""
+        from localai.rag.service import Rag
+
+        model = self.settings[keys.RAG_MODEL]
+        return Rag(
+            self.database,
+            self.clock,
+            self.directories.data / "rag",
+            self.rbac.require,
+            lambda: self._embedder(model),
+            model=model,
+        )
+
+    def _embedder(self, model: str) -> "Embedder":
+        from localai.rag.embed import Embedder
+
+        return Embedder(model, self.directories.cache / "embeddings")
+
+    def ask_documents(  # noqa: PLR0913 - a question and how to answer it
+        self,
+        actor: "Actor",
+        question: str,
+        *,
+        collection: str,
+        k: int,
+        answer: bool | None,
+        show: Callable[[str], None],
+        warn: Callable[[str], None],
+    ) -> "Answer":
+        """Passages and, if a model is there and `answer` is not False, an answer from them."""
+        has_model = answer is not False and bool(self.models.page(actor).items)
+        if not has_model and not answer:
+            return self.rag.query(actor, question, collection=collection, k=k)
+
+        def generate(messages: "Sequence[tuple[str, str]]") -> "Iterator[str]":
+            from localai.infer.engine import Message, Sampling
+
+            engine = self.engine(actor, model=None, role="chat", warn=warn)
+            told = [Message(role, content) for role, content in messages]
+            for delta in engine.stream(told, sampling=Sampling(temperature=0)):
+                show(delta.text)
+                yield delta.text
+
+        return self.rag.answer(actor, question, collection=collection, k=k, generate=generate)
+
+    def use_models(self, actor: "Actor", *, chat: str | None, code: str | None) -> None:
+        """Choose the models for questions and for code; what is None stays as it is."""
+        if not chat and not code:
+            raise Invalid("no model was named", hint="ai models use NAME, or --code NAME")
+        for key, name in ((keys.MODELS_CHAT, chat), (keys.MODELS_CODE, code)):
+            if name:
+                self.admin.configure(actor, key.name, self.models.get(actor, name).name)
+        self.settings = Settings(self.directories.config_file)
+        self.__dict__.pop("models", None)
+
+    def engine(
+        self, actor: "Actor", *, model: str | None, role: str, warn: Callable[[str], None]
+    ) -> "Engine":
+        """The named model, else the one for the role, loaded; `warn` hears of a lost GPU."""
+        from localai.infer import hardware, llamacpp
+
+        file = self.models.file(actor, model or self.models.choose(actor, role))
+        card = hardware.gpu_present()
+        if card and not llamacpp.gpu_offload_supported():
+            warn(f"{card} is not used: this llama.cpp was built for the processor alone")
+            warn(f"hint: {hardware.gpu_install_command()}")
+        context = self.settings[keys.ENGINE_CONTEXT]
+        engine = llamacpp.load(
+            file,
+            context=context or None,
+            threads=self.settings[keys.ENGINE_THREADS] or None,
+            gpu_layers=self.settings[keys.ENGINE_GPU_LAYERS],
+        )
+        self._loaded.append(engine)
+        return engine
+
+    def request(  # noqa: PLR0913 - one an option of a chat
+        self,
+        text: str | None,
+        *,
+        session: str | None,
+        route: str,
+        system: str | None,
+        with_tools: bool | None,
+        temperature: float,
+        max_tokens: int | None,
+        seed: int | None,
+    ) -> "Request":
+        """One turn of a conversation, as it is asked for."""
+        from localai.agent.loop import Request
+        from localai.infer.engine import Sampling
+
+        sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+        return Request(text, session, system, with_tools, sampling, route)
+
+    @cached_property
     def actor(self) -> "Actor":
         """The operator; made from the login name when this home is used for the first time."""
-        if not self.database.version():
-            self.initialise()
-        return self.rbac.operator()
+        found = self.rbac.find_operator() if self.database.version() else None
+        return found or self._make()[0]
 
     def initialise(self, profile: str | None = None) -> Home:
         """Make folders, database, keys and the operator; what is there stays."""
         from localai.core.config_file import write_setting
-        from localai.core.files import private_dir
 
-        for folder in self.directories.all:
-            private_dir(folder)
         if profile is not None:
             write_setting(self.directories.config_file, keys.PROFILE.name, profile)
             self.settings = Settings(self.directories.config_file)
-        self.database.upgrade()
-        operator, is_new = self.rbac.ensure_operator(_login())
+        operator, is_new = self._make()
         return Home(
             home=str(self.directories.config),
             database=str(self.directories.database_file),
@@ -152,6 +321,14 @@ class App:
             keys=self.secrets.kind or "",
             is_new=is_new,
         )
+
+    def _make(self) -> tuple["Actor", bool]:
+        from localai.core.files import private_dir
+
+        for folder in self.directories.all:
+            private_dir(folder)
+        self.database.upgrade()
+        return self.rbac.ensure_operator(_login())
 
     @property
     def _anchor(self) -> Path:

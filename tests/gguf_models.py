@@ -14,6 +14,8 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
+Weights = dict[str, npt.NDArray[np.float16]]
+
 CHATML = (
     "{%- for m in messages -%}"
     "<|im_start|>{{ m.role }}\n{{ m.content }}"
@@ -32,97 +34,6 @@ class Loop:
     """A reply that is said again and again, until somebody stops it."""
 
     text: str
-
-
-def tool_call(name: str, **arguments: object) -> str:
-    """What a model writes to call a tool."""
-    call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-    return f"<tool_call>\n{call}\n</tool_call>"
-
-
-def random_llama(
-    path: Path, *, context: int = 2048, template: str | None = None, seed: int = 7
-) -> Path:
-    """A two-layer llama with random weights and a byte-level tokenizer that knows some Hangul.
-
-    `template` "" leaves the chat template out.
-    """
-    tokens = [*_byte_tokens(), *_SPECIALS]
-    merges = []
-    for syllable in _SYLLABLES:
-        a, b, c = (_spell(bytes([byte])) for byte in syllable.encode())
-        for left, right in ((a, b), (a + b, c)):
-            if left + right not in tokens:
-                tokens.append(left + right)
-                merges.append(f"{left} {right}")
-    rng = np.random.default_rng(seed)
-    shape = _Shape(layers=2, width=64, heads=4, kv_heads=2, ffn=128)
-    weights = {
-        name: rng.normal(0, 0.1, size).astype(np.float16)
-        for name, size in shape.matrices(len(tokens)).items()
-    }
-    if template is None:
-        template = _TOOLS + CHATML + "<|im_start|>assistant\n"
-    return _write(path, shape, tokens, merges, weights, context, template)
-
-
-def scripted(
-    path: Path,
-    rules: Sequence[tuple[str, str | Loop]],
-    default: str | Loop = "I have nothing to say.",
-    *,
-    context: int = 16384,
-    marks: Sequence[str] = (),
-    template: str | None = None,
-) -> Path:
-    """A model whose every answer is written here: the first rule that holds says its reply.
-
-    A rule is a Jinja expression over `messages`, `last` (the last message) and `tools`, and the
-    reply, Markdown, Korean or `tool_call(...)`. `marks` are spellings that become tokens of
-    their own, as `<tool_call>` is in Qwen's vocabulary; each may stand in one reply only.
-
-    The weights are a table of bigrams: attention and feed-forward add nothing, a token's
-    embedding is the code of the token that follows it, and the output rows are the codes. So
-    any sampler says the same. The template ends the prompt with the token that begins a reply.
-    """
-    replies = [reply for _, reply in rules] + [default]
-    starts = {_text(reply): f"<|reply_{n}|>" for n, reply in enumerate(replies)}
-    tokens = [*_byte_tokens(), *_SPECIALS, *starts.values(), *marks]
-    follows: dict[str, str] = {}
-    taken: set[str] = set()
-    for reply in sorted(set(replies), key=lambda reply: len(_text(reply).encode())):
-        chunks = _chunks(_text(reply), marks, taken)
-        taken.update(chunks)
-        tokens += [chunk for chunk in chunks if chunk not in tokens]
-        end = chunks[0] if isinstance(reply, Loop) else "<|im_end|>"
-        follows.update(zip([starts[_text(reply)], *chunks], [*chunks, end], strict=True))
-    ids = {token: n for n, token in enumerate(tokens)}
-    shape = _Shape(layers=1, width=64, heads=2, kv_heads=2, ffn=64)
-    codes = np.random.default_rng(len(tokens)).choice([-1.0, 1.0], (len(tokens), shape.width))
-    following = [ids[follows.get(token, "<|im_end|>")] for token in tokens]
-    assert (np.argmax(codes[following] @ codes.T, axis=1) == following).all()
-    weights = {
-        name: np.zeros(size, np.float16) for name, size in shape.matrices(len(tokens)).items()
-    }
-    weights["token_embd.weight"] = codes[following].astype(np.float16)
-    weights["output.weight"] = codes.astype(np.float16)
-    if template is None:
-        template = _TOOLS + CHATML + _choice(rules, starts, default)
-    return _write(path, shape, tokens, [], weights, context, template, marks=marks)
-
-
-def truncated(path: Path, source: Path, share: float = 0.5) -> Path:
-    """The first `share` of the file at `source`: a download that stopped."""
-    whole = source.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
-    return path
-
-
-def garbage(path: Path, size: int = 4096, *, magic: bool = False) -> Path:
-    """Random bytes, after GGUF's own magic number where `magic`."""
-    noise = random.Random(size).randbytes(size)
-    path.write_bytes((b"GGUF" if magic else b"") + noise)
-    return path
 
 
 @dataclass(frozen=True)
@@ -155,6 +66,109 @@ class _Shape:
     def norms(self) -> list[str]:
         blocks = [f"blk.{n}.{part}" for n in range(self.layers) for part in ("attn", "ffn")]
         return ["output_norm.weight", *(f"{block}_norm.weight" for block in blocks)]
+
+
+def tool_call(name: str, **arguments: object) -> str:
+    """What a model writes to call a tool."""
+    call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"<tool_call>\n{call}\n</tool_call>"
+
+
+def random_llama(
+    path: Path, *, context: int = 2048, template: str | None = None, seed: int = 7
+) -> Path:
+    """A two-layer llama with random weights and a byte-level tokenizer that knows some Hangul.
+
+    `template` "" leaves the chat template out.
+    """
+    tokens = [*_byte_tokens(), *_SPECIALS]
+    merges = []
+    for syllable in _SYLLABLES:
+        a, b, c = (_spell(bytes([byte])) for byte in syllable.encode())
+        for left, right in ((a, b), (a + b, c)):
+            if left + right not in tokens:
+                tokens.append(left + right)
+                merges.append(f"{left} {right}")
+    rng = np.random.default_rng(seed)
+    shape = _Shape(layers=2, width=64, heads=4, kv_heads=2, ffn=128)
+    weights = {
+        name: rng.normal(0, 0.1, size).astype(np.float16)
+        for name, size in shape.matrices(len(tokens)).items()
+    }
+    if template is None:
+        template = _TOOLS + CHATML + "<|im_start|>assistant\n"
+    file = _Writer(path, shape, context, template)
+    file.byte_pairs(tokens, merges)
+    return file.write(weights)
+
+
+def scripted(
+    path: Path,
+    rules: Sequence[tuple[str, str | Loop]],
+    default: str | Loop = "I have nothing to say.",
+    *,
+    context: int = 16384,
+    marks: Sequence[str] = (),
+    template: str | None = None,
+    layers: int = 1,
+) -> Path:
+    """A model whose every answer is written here: the first rule that holds says its reply.
+
+    A rule is a Jinja expression over `messages`, `last` (the last message) and `tools`, and the
+    reply, Markdown, Korean or `tool_call(...)`. `marks` are spellings that become tokens of
+    their own, as `<tool_call>` is in Qwen's vocabulary; each may stand in one reply only.
+
+    The weights are a table of bigrams: attention and feed-forward add nothing, a token's
+    embedding is the code of the token that follows it, and the output rows are the codes. So
+    any sampler says the same. The template ends the prompt with the token that begins a reply.
+    More `layers` only make it slower.
+    """
+    replies = [reply for _, reply in rules] + [default]
+    starts = {_text(reply): f"<|reply_{n}|>" for n, reply in enumerate(replies)}
+    tokens = [*_byte_tokens(), *_SPECIALS, *starts.values(), *marks]
+    follows: dict[str, str] = {}
+    taken: set[str] = set()
+    for reply in sorted(set(replies), key=lambda reply: len(_text(reply).encode())):
+        chunks = _chunks(_text(reply), marks, taken)
+        taken.update(chunks)
+        tokens += [chunk for chunk in chunks if chunk not in tokens]
+        end = chunks[0] if isinstance(reply, Loop) else "<|im_end|>"
+        follows.update(zip([starts[_text(reply)], *chunks], [*chunks, end], strict=True))
+    shape = _Shape(layers, width=64, heads=2, kv_heads=2, ffn=64)
+    weights = _bigrams(shape, tokens, follows, end="<|im_end|>")
+    if template is None:
+        template = _TOOLS + CHATML + _choice(rules, starts, default)
+    file = _Writer(path, shape, context, template)
+    file.byte_pairs(tokens, [], marks)
+    return file.write(weights)
+
+
+def sentencepiece(path: Path, words: Sequence[str] = ("Hello", "there")) -> Path:
+    """A model with Llama 2's kind of tokenizer and no chat template; it says `words`.
+
+    Each word's token begins with the space before it, as that tokenizer has it.
+    """
+    spelt = [f"\u2581{word}" for word in words]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), ":", *spelt]
+    shape = _Shape(layers=1, width=64, heads=2, kv_heads=2, ffn=64)
+    follows = dict(zip([":", *spelt], [*spelt, "</s>"], strict=True))
+    file = _Writer(path, shape, context=512, template="")
+    file.sentencepieces(tokens)
+    return file.write(_bigrams(shape, tokens, follows, end="</s>"))
+
+
+def truncated(path: Path, source: Path, share: float = 0.5) -> Path:
+    """The first `share` of the file at `source`: a download that stopped."""
+    whole = source.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    return path
+
+
+def garbage(path: Path, size: int = 4096, *, magic: bool = False) -> Path:
+    """Random bytes, after GGUF's own magic number where `magic`."""
+    noise = random.Random(size).randbytes(size)
+    path.write_bytes((b"GGUF" if magic else b"") + noise)
+    return path
 
 
 def _choice(
@@ -214,49 +228,75 @@ def _letters() -> list[str]:
 _LETTERS = _letters()
 
 
-def _write(
-    path: Path,
-    shape: _Shape,
-    tokens: Sequence[str],
-    merges: Sequence[str],
-    weights: dict[str, npt.NDArray[np.float16]],
-    context: int,
-    template: str,
-    *,
-    marks: Sequence[str] = (),
-) -> Path:
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name(path.stem)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
-    writer.add_context_length(context)
-    writer.add_block_count(shape.layers)
-    writer.add_embedding_length(shape.width)
-    writer.add_feed_forward_length(shape.ffn)
-    writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
-    writer.add_rope_dimension_count(shape.width // shape.heads)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(list(tokens))
-    writer.add_token_types([_kind(token, marks) for token in tokens])
-    first, second, *_ = tokens
-    writer.add_token_merges(list(merges) or [f"{first} {second}"])
-    writer.add_eos_token_id(tokens.index("<|im_end|>"))
-    writer.add_bos_token_id(tokens.index("<|endoftext|>"))
-    writer.add_add_bos_token(False)
-    if template:
-        writer.add_chat_template(template)
-    for name, weight in weights.items():
-        writer.add_tensor(name, weight)
-    for name in shape.norms():
-        writer.add_tensor(name, np.ones(shape.width, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+def _bigrams(shape: _Shape, tokens: Sequence[str], follows: dict[str, str], end: str) -> Weights:
+    ids = {token: n for n, token in enumerate(tokens)}
+    codes = np.random.default_rng(len(tokens)).choice([-1.0, 1.0], (len(tokens), shape.width))
+    following = [ids[follows.get(token, end)] for token in tokens]
+    assert (np.argmax(codes[following] @ codes.T, axis=1) == following).all()
+    weights = {
+        name: np.zeros(size, np.float16) for name, size in shape.matrices(len(tokens)).items()
+    }
+    weights["token_embd.weight"] = codes[following].astype(np.float16)
+    weights["output.weight"] = codes.astype(np.float16)
+    return weights
+
+
+class _Writer:
+    """One GGUF file on its way to disk."""
+
+    def __init__(self, path: Path, shape: _Shape, context: int, template: str) -> None:
+        self.path = path
+        self.shape = shape
+        self.gguf = gguf.GGUFWriter(path, "llama")
+        self.gguf.add_name(path.stem)
+        self.gguf.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+        self.gguf.add_context_length(context)
+        self.gguf.add_block_count(shape.layers)
+        self.gguf.add_embedding_length(shape.width)
+        self.gguf.add_feed_forward_length(shape.ffn)
+        self.gguf.add_head_count(shape.heads)
+        self.gguf.add_head_count_kv(shape.kv_heads)
+        self.gguf.add_rope_dimension_count(shape.width // shape.heads)
+        self.gguf.add_layer_norm_rms_eps(1e-6)
+        if template:
+            self.gguf.add_chat_template(template)
+
+    def byte_pairs(
+        self, tokens: Sequence[str], merges: Sequence[str], marks: Sequence[str] = ()
+    ) -> None:
+        first, second, *_ = tokens
+        self.gguf.add_tokenizer_model("gpt2")
+        self.gguf.add_tokenizer_pre("qwen2")
+        self.gguf.add_token_list(list(tokens))
+        self.gguf.add_token_types([_kind(token, marks) for token in tokens])
+        self.gguf.add_token_merges(list(merges) or [f"{first} {second}"])
+        self.gguf.add_eos_token_id(tokens.index("<|im_end|>"))
+        self.gguf.add_bos_token_id(tokens.index("<|endoftext|>"))
+        self.gguf.add_add_bos_token(False)
+
+    def sentencepieces(self, tokens: Sequence[str]) -> None:
+        kinds = [gguf.TokenType.UNKNOWN] + [gguf.TokenType.CONTROL] * 2
+        kinds += [gguf.TokenType.BYTE] * 256
+        self.gguf.add_tokenizer_model("llama")
+        self.gguf.add_token_list(list(tokens))
+        self.gguf.add_token_scores([0.0] * len(tokens))
+        rest = len(tokens) - len(kinds)
+        self.gguf.add_token_types([*kinds, *[gguf.TokenType.NORMAL] * rest])
+        self.gguf.add_unk_token_id(0)
+        self.gguf.add_bos_token_id(1)
+        self.gguf.add_eos_token_id(2)
+        self.gguf.add_add_bos_token(True)
+
+    def write(self, weights: Weights) -> Path:
+        for name, weight in weights.items():
+            self.gguf.add_tensor(name, weight)
+        for name in self.shape.norms():
+            self.gguf.add_tensor(name, np.ones(self.shape.width, np.float32))
+        self.gguf.write_header_to_file()
+        self.gguf.write_kv_data_to_file()
+        self.gguf.write_tensors_to_file()
+        self.gguf.close()
+        return self.path
 
 
 def _kind(token: str, marks: Sequence[str]) -> int:

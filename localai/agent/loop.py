@@ -4,7 +4,7 @@ Every message is stored as soon as it is complete, and what was said before an i
 A tool call goes through the runner alone; a refusal is an answer that the model reads.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -78,12 +78,15 @@ Event = Said | Called | ChatResult
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for; without text, a conversation goes on after a decision."""
+    """What the user asks for; without text, a conversation goes on after a decision.
+
+    `with_tools` None lets the tools in where the model was trained to call them.
+    """
 
     text: str | None
     session: str | None = None
     system: str | None = None
-    with_tools: bool = True
+    with_tools: bool | None = None
     sampling: Sampling = DEFAULT_SAMPLING
     route: str = "chat"
 
@@ -174,8 +177,9 @@ class Agent:
 
     def _generate(
         self, actor: Actor, turn: _Progress, request: Request, engine: Engine
-    ) -> "Iterator[Event]":
-        tools = self._runner.specs(actor) if request.with_tools else ()
+    ) -> Generator[Event, None, list[ToolCall]]:
+        is_acting = engine.calls_tools if request.with_tools is None else request.with_tools
+        tools = self._runner.specs(actor) if is_acting else ()
         messages = self._messages(actor, turn.session, request, tools)
         said: list[str] = []
         calls: list[ToolCall] = []
@@ -203,12 +207,14 @@ class Agent:
                     is_interrupted=not is_whole,
                 )
                 self._history.add(actor, turn.session, kept)
-        return calls  # type: ignore[return-value]
+        return calls
 
     def _call(self, actor: Actor, session: str, call: ToolCall, gate: Gate) -> Called:
         agent = actor.agent(session)
         called = self._outcome(
-            call.name, call.arguments, lambda: self._runner.run(agent, call.name, call.arguments, gate)
+            call.name,
+            call.arguments,
+            lambda: self._runner.run(agent, call.name, call.arguments, gate),
         )
         answer = Turn(
             0,

@@ -1,30 +1,12 @@
 """Gates: how a call that must ask gets its answer, here at the terminal or from another one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from localai.approvals.records import Approval, granted
 from localai.approvals.service import Approvals
-from localai.core.errors import Conflict, Pending
+from localai.core.errors import Conflict
 from localai.rbac.permissions import Actor
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a person said to a request."""
-
-    approve: bool
-    reason: str | None = None
-
-
-class Waiting(Pending):
-    """The request still waits; `approval` names it."""
-
-    def __init__(self, approval: Approval) -> None:
-        message = f"{approval.tool_name} waits for an approval: {approval.id}"
-        super().__init__(message, hint=f"ai approve {approval.id}")
-        self.approval = approval
 
 
 class Gate(Protocol):
@@ -35,28 +17,29 @@ class Gate(Protocol):
 
 
 class Ask:
-    """Asks the person at this terminal; `ask` shows the lines and returns the answer."""
+    """Asks the person at this terminal: `ask` shows `Approval.shown`, returns yes or no and why."""
 
     def __init__(
         self,
         approvals: Approvals,
         actor: Actor,
-        ask: Callable[[Approval, tuple[str, ...]], Answer],
+        ask: Callable[[Approval], tuple[bool, str | None]],
     ) -> None:
         self._approvals = approvals
         self._actor = actor
         self._ask = ask
 
     def decide(self, approval: Approval) -> Approval:
-        """Ask, and record the answer; a decision that came first elsewhere is what counts."""
-        answer = self._ask(approval, self._approvals.describe(self._actor, approval.id))
-        record = self._approvals.approve if answer.approve else self._approvals.reject
+        """Ask and record the answer; what another terminal decided first is what counts."""
+        is_yes, reason = self._ask(approval)
+        record = self._approvals.approve if is_yes else self._approvals.reject
         seen = approval.action_sha256
         try:
-            return granted(record(self._actor, approval.id, seen_sha256=seen, reason=answer.reason))
+            return granted(record(self._actor, approval.id, seen_sha256=seen, reason=reason))
         except Conflict:
             decided = self._approvals.get(self._actor, approval.id)
-            if decided.status == "approved" and not answer.approve:
+            # A no at this terminal never lets the call run here, whatever the other one said.
+            if decided.status == "approved" and not is_yes:
                 raise
             return granted(decided)
 
@@ -80,7 +63,4 @@ class Wait:
         """Announce the request, then wait; Waiting when the time is over."""
         if self._announce is not None:
             self._announce(approval)
-        found = self._approvals.wait(self._actor, approval.id, self._timeout_s)
-        if found.status == "pending":
-            raise Waiting(found)
-        return granted(found)
+        return granted(self._approvals.wait(self._actor, approval.id, self._timeout_s))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from localai.core.clock import Clock
 
-_STATE, _STARTED = 0, 19  # in /proc/PID/stat, counted after the command's name
+_PROC = Path("/proc")
+_STATE, _STARTED = 0, 19  # in PID/stat, counted after the command's name
 
 
 def mine(clock: Clock) -> str:
@@ -25,10 +26,10 @@ def is_dead(lease: str, clock: Clock) -> bool:
 
 
 def _start(pid: int) -> str | None:
-    if not Path("/proc/self/stat").exists():
+    if not (_PROC / "self/stat").exists():
         return _start_elsewhere(pid)
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()

@@ -6,14 +6,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from localai.approvals import rows
-from localai.approvals.records import Approval, truth
+from localai.approvals.records import Approval, stale, truth
 from localai.core.audit import Audit
 from localai.core.clock import Clock
 from localai.core.db import Database
-from localai.core.errors import Conflict, Invalid
+from localai.core.errors import Invalid
 from localai.core.ids import check_prefix, only
 
 SYSTEM = "system"
+MAX_OUTCOME = 4096
 _MAX_REASON = 4096
 
 
@@ -54,9 +55,14 @@ class Ledger:
             return
         current = self.record(connection, row.id)
         if current.status == row.status:
-            message = f"{row.id} is not the action that you read"
-            raise Conflict(message, hint=f"ai approvals show {row.id}")
+            raise stale(row.id)
         raise truth(current)
+
+    def end(self, connection: sa.Connection, row: Any, to: str, outcome: str, actor: str) -> None:
+        """Move the row to a final state, audited."""
+        values = {"from_state": row.state, "at": self.clock.now_us(), "why": outcome}
+        self.move(connection, rows.END, row, to, **values)
+        self.note(connection, f"approval.{to}", actor, row, outcome=outcome)
 
     def note(
         self,

@@ -1,10 +1,11 @@
 """What leaves this room and what enters it: frozen records, and errors that tell the truth."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any, Literal
 
 from localai.approvals.action import Action
+from localai.approvals.render import describe
 from localai.core.errors import Conflict, Expired, LocalaiError, Pending, Rejected
 from localai.core.escape import visible
 from localai.rbac.permissions import Risk
@@ -48,15 +49,17 @@ class Approval:
     decision_reason: str | None
     finished_at: str | None
     outcome: str | None
+    action: InitVar[Action]
 
+    def __post_init__(self, action: Action) -> None:
+        """Keep the action beside the record: it is shown, and is no part of its JSON."""
+        object.__setattr__(self, "_action", action)
 
-@dataclass(frozen=True)
-class Page:
-    """Part of a list, newest first; `next` is the cursor of the following part."""
-
-    items: tuple[Approval, ...]
-    total: int
-    next: str | None
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """All that a person must see before deciding, in lines that are safe to print."""
+        action: Action = self._action  # type: ignore[attr-defined]
+        return tuple(describe(self, action))
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,32 @@ class Grant:
     lease: str
 
 
+class Waiting(Pending):
+    """A request still waits; `approval` is that request."""
+
+    def __init__(self, approval: Approval) -> None:
+        message = f"{approval.tool_name} waits for an approval: {approval.id}"
+        super().__init__(message, hint=f"ai approve {approval.id}")
+        self.approval = approval
+
+    @property
+    def approval_id(self) -> str:
+        """The id of the request."""
+        return self.approval.id
+
+
+def stale(approval_id: str) -> Conflict:
+    """The digest that somebody read is not the digest of the action."""
+    message = f"{approval_id} is not the action that you read"
+    return Conflict(message, hint=f"ai approvals show {approval_id}")
+
+
 def truth(approval: Approval) -> LocalaiError:
     """Why the approval is not in the state that somebody hoped for."""
     told = f"{approval.id} {_told(approval)}"
     show = f"ai approvals show {approval.id}"
     if approval.status == "pending":
-        return Pending(told, hint=f"ai approve {approval.id}")
+        return Waiting(approval)
     return Expired(told, hint=show) if approval.status == "expired" else Conflict(told, hint=show)
 
 
@@ -113,7 +136,7 @@ def _told(approval: Approval) -> str:
 
 
 _UNDECIDED = {
-    "pending": "still waits for a decision",
+    "pending": "waits for a decision",
     "expired": "expired at {expires_at}: nobody decided in time",
 }
 _SINCE = {

@@ -7,16 +7,18 @@ them keeps markup off. Nothing is cut: long content is counted and digested, the
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from localai.approvals.action import Action, FileFact
-from localai.approvals.records import Approval
 from localai.core.escape import is_mixed_script, visible
+
+if TYPE_CHECKING:
+    from localai.approvals.records import Approval
 
 _MIXED = "  warning: one word mixes alphabets that look alike"
 
 
-def describe(approval: Approval, action: Action) -> list[str]:
+def describe(approval: "Approval", action: Action) -> list[str]:
     """The lines to show: what runs, where, on what it rests; below, what the requester wrote."""
     return [
         f"request    {approval.id}  {approval.status}",
@@ -40,7 +42,8 @@ def quoted(text: str) -> str:
 
 
 def _arguments(action: Action) -> Iterator[str]:
-    for name, value in action.arguments.items():
+    # Long text stands last, so that nothing short is overlooked below it.
+    for name, value in sorted(action.arguments.items(), key=_order):
         label = f"argument   {visible(name)}"
         if isinstance(value, str):
             yield from _text(label, value)
@@ -52,6 +55,11 @@ def _arguments(action: Action) -> Iterator[str]:
         else:
             yield f"{label} = {_value(value)}"
             yield from _warning(_value(value))
+
+
+def _order(argument: tuple[str, Any]) -> tuple[bool, str]:
+    name, value = argument
+    return isinstance(value, str) and "\n" in value, name
 
 
 def _text(label: str, text: str) -> Iterator[str]:
@@ -90,7 +98,7 @@ def _facts(action: Action) -> Iterator[str]:
         yield f"program    {quoted(program.path)}  sha256 {program.sha256}"
         yield from _warning(program.path)
     for file in action.facts.files:
-        yield f"file       {quoted(file.path)}  {_state(file)}"
+        yield f"checked    {quoted(file.path)}  {_state(file)}"
         yield from _warning(file.path)
 
 
@@ -98,17 +106,17 @@ def _state(file: FileFact) -> str:
     if not file.exists:
         return "does not exist yet"
     if file.sha256 is None:
-        return "exists"
+        return "must be the same one when it runs"
     return f"exists: {file.size} bytes, sha256 {file.sha256}"
 
 
-def _requester(approval: Approval) -> str:
+def _requester(approval: "Approval") -> str:
     through = "" if approval.requester_kind == "human" else f" through an {approval.requester_kind}"
     session = f", conversation {visible(approval.session)}" if approval.session else ""
     return f"{visible(approval.user_id)}{through}{session}"
 
 
-def _claims(approval: Approval) -> Iterator[str]:
+def _claims(approval: "Approval") -> Iterator[str]:
     if approval.reason is None:
         return
     who = "model" if approval.requester_kind == "agent" else "requester"

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from localai.approvals.action import read
 from localai.approvals.records import Approval, Vote
 from localai.approvals.tables import approval_votes as v
 from localai.approvals.tables import approvals as a
@@ -144,10 +145,11 @@ def approvals_of(connection: sa.Connection, rows: Iterable[Any]) -> tuple[Approv
 
 
 def _approval(row: Any, votes: tuple[Vote, ...]) -> Approval:
+    action = read(row.action)
     return Approval(
         id=row.id,
         tool_name=row.tool,
-        arguments=json.loads(row.action)["arguments"],
+        arguments=action.arguments,
         proposed_arguments=json.loads(row.proposed_arguments),
         action_sha256=row.action_sha256,
         risk=row.risk,
@@ -167,4 +169,5 @@ def _approval(row: Any, votes: tuple[Vote, ...]) -> Approval:
         decision_reason=row.decision_reason,
         finished_at=rfc3339(row.finished_us),
         outcome=row.outcome,
+        action=action,
     )

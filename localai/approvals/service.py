@@ -6,35 +6,33 @@ Never runs a tool. Every method is one short transaction; none is open while a p
 import time
 from typing import Any
 
-import sqlalchemy as sa
-
-from localai.approvals import figures, lease, render, rows
-from localai.approvals.action import Action, difference, read
-from localai.approvals.figures import Statistics
-from localai.approvals.ledger import SYSTEM, Ledger, words
+from localai.approvals import rows, statistics
+from localai.approvals.action import Action, read
+from localai.approvals.claims import Claims
+from localai.approvals.decisions import Decisions, whole
+from localai.approvals.ledger import MAX_OUTCOME, Ledger, words
 from localai.approvals.records import (
     Approval,
-    Decision,
     Grant,
-    Page,
     Proposal,
+    Waiting,
     granted,
+    stale,
     truth,
 )
+from localai.approvals.statistics import Statistics
 from localai.approvals.tables import TRANSITIONS
 from localai.core.audit import Audit
 from localai.core.canonical import canonical
 from localai.core.clock import Clock
 from localai.core.db import Database
-from localai.core.errors import Conflict, Denied, Expired, Invalid, LocalaiError
+from localai.core.errors import Conflict, Denied, Invalid
 from localai.core.ids import new_id
-from localai.rbac.permissions import Actor, permissions_of
+from localai.core.records import Page
+from localai.rbac.permissions import Actor
 from localai.rbac.service import Rbac
 
 _POLL_SECONDS = 0.05
-_MAX_OUTCOME = 4096
-_HEX = frozenset("0123456789abcdef")
-_SHA256_DIGITS, _SHA256_SHORTEST = 64, 8
 
 
 class Approvals:
@@ -51,11 +49,12 @@ class Approvals:
         grant_s: int,
     ) -> None:
         self._ledger = Ledger(database, audit, clock)
+        self._decisions = Decisions(self._ledger, grant_s)
+        self._claims = Claims(self._ledger, rbac)
         self._database = database
         self._rbac = rbac
         self._clock = clock
         self._timeout_s = timeout_s
-        self._grant_s = grant_s
 
     def open(self, actor: Actor, proposal: Proposal) -> Approval:
         """Store the request; it waits for `timeout_s` seconds."""
@@ -82,11 +81,14 @@ class Approvals:
         self._rbac.require(actor, "approvals:read")
         return self._ledger.read(self._ledger.find(prefix, status).id)
 
-    def describe(self, actor: Actor, prefix: str) -> tuple[str, ...]:
-        """What a person must see before deciding: lines that are safe on any terminal."""
+    def to_decide(self, actor: Actor, prefix: str, sha256: str | None = None) -> Approval:
+        """The pending approval that the prefix names; Conflict unless its digest begins so."""
         self._rbac.require(actor, "approvals:read")
-        row = self._ledger.find(prefix, "pending")
-        return tuple(render.describe(self._ledger.read(row.id), _action(row)))
+        row = self._at(prefix, "pending")
+        if sha256 is not None and whole(sha256, row) != row.action_sha256:
+            raise stale(row.id)
+        _action(row)
+        return self._ledger.read(row.id)
 
     def action(self, actor: Actor, prefix: str) -> Action:
         """The stored action of an approval, proved against its digest."""
@@ -103,7 +105,7 @@ class Approvals:
         session: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
-    ) -> Page:
+    ) -> Page[Approval]:
         """The approvals that fit every filter given, newest first."""
         self._rbac.require(actor, "approvals:read")
         if status is not None and status not in TRANSITIONS:
@@ -119,16 +121,18 @@ class Approvals:
         return Page(items, total, rows.cursor_after(found[limit - 1]) if found[limit:] else None)
 
     def wait(
-        self, actor: Actor, approval_id: str, timeout_s: float, poll_s: float = _POLL_SECONDS
+        self, actor: Actor, prefix: str, timeout_s: float, poll_s: float = _POLL_SECONDS
     ) -> Approval:
-        """Return as soon as the approval is not pending, or as it is after `timeout_s`."""
+        """The approval as soon as it is decided; Waiting after `timeout_s`, or Expired."""
         self._rbac.require(actor, "approvals:read")
         until = time.monotonic() + timeout_s
-        found = self._ledger.find(approval_id).id
+        found = self._ledger.find(prefix, "pending").id
         while (approval := self._ledger.read(found)).status == "pending":
             if (left := until - time.monotonic()) <= 0:
-                break
+                raise Waiting(approval)
             time.sleep(min(poll_s, left))
+        if approval.status == "expired":
+            raise truth(approval)
         return approval
 
     def approve(
@@ -136,14 +140,21 @@ class Approvals:
     ) -> Approval:
         """Allow the action whose digest (8 digits at least) the person saw, for `grant_s`."""
         self._require_person(actor, "approvals:decide", prefix)
-        return self._decide(actor, prefix, "approved", seen_sha256, words(reason))
+        row = self._at(prefix, "pending")
+        return self._decisions.decide(actor, row, "approved", seen_sha256, words(reason))
 
     def reject(
-        self, actor: Actor, prefix: str, *, seen_sha256: str, reason: str | None = None
+        self,
+        actor: Actor,
+        prefix: str,
+        *,
+        seen_sha256: str | None = None,
+        reason: str | None = None,
     ) -> Approval:
-        """Refuse the action whose digest (8 digits at least) the person saw."""
+        """Refuse the action, whatever it is or only if its digest is the one given."""
         self._require_person(actor, "approvals:decide", prefix)
-        return self._decide(actor, prefix, "rejected", seen_sha256, words(reason))
+        row = self._at(prefix, "pending")
+        return self._decisions.decide(actor, row, "rejected", seen_sha256, words(reason))
 
     def cancel(self, actor: Actor, prefix: str, *, reason: str | None = None) -> Approval:
         """Withdraw a request that waits; another user's only with `approvals:decide`."""
@@ -151,23 +162,13 @@ class Approvals:
         row = self._at(prefix, "pending")
         if row.user_id != actor.user_id:
             self._rbac.require(actor, "approvals:decide")
-        why, at = words(reason), self._clock.now_us()
-        values = {"seen": row.action_sha256, "at": at, "by": actor.user_id, "why": why}
-        with self._database.transaction() as connection:
-            grant = self._grant("cancelled")
-            self._ledger.move(connection, rows.DECIDE, row, "cancelled", **values, **grant)
-            self._ledger.note(connection, "approval.cancelled", actor.user_id, row, reason=why)
-            return self._ledger.record(connection, row.id)
+        return self._decisions.cancel(actor, row, words(reason))
 
     def revoke(self, actor: Actor, prefix: str, *, reason: str | None = None) -> Approval:
         """Take back an approval that has not been claimed."""
         self._require_person(actor, "approvals:decide", prefix)
         row = self._at(prefix, "approved")
-        why = words(reason)
-        outcome = f"by {actor.user_id}" + (f": {why}" if why else "")
-        with self._database.transaction() as connection:
-            self._end(connection, row, "revoked", outcome, actor.user_id)
-            return self._ledger.record(connection, row.id)
+        return self._decisions.revoke(actor, row, words(reason))
 
     def claim(self, actor: Actor, approval_id: str, action: Action) -> Grant:
         """The right to run the action once; `action` is the call stated anew by its tool.
@@ -180,41 +181,15 @@ class Approvals:
         granted(self._ledger.read(row.id))
         if row.user_id != actor.user_id:
             self._rbac.require(actor, "approvals:decide")
-        holder, now = lease.mine(self._clock), self._clock.now_us()
-        with self._database.transaction() as connection:
-            # Roles are read on a connection of its own; as we hold the only right to write,
-            # they cannot change between this check and the claim.
-            obstacle = self._obstacle(row, action, self._ledger.record(connection, row.id))
-            if obstacle is None:
-                values = {"seen": action.sha256, "lease": holder, "at": now}
-                self._ledger.move(connection, rows.CLAIM, row, "executing", **values)
-                self._ledger.note(connection, "approval.claimed", actor.user_id, row)
-            else:
-                self._end(connection, row, "revoked", obstacle.message, SYSTEM)
-            claimed = self._ledger.record(connection, row.id)
-        if obstacle is not None:
-            raise obstacle
-        return Grant(claimed, action, holder)
+        return self._claims.claim(actor, row, action)
 
     def finish(self, grant: Grant, outcome: str, *, ok: bool) -> Approval:
         """Write down how the claimed action ended; Conflict if the claim is not held any more."""
-        row = self._ledger.find(grant.approval.id, "executing")
-        if row.status != "executing" or row.claimed_by != grant.lease:
-            raise truth(self._ledger.read(row.id))
-        with self._database.transaction() as connection:
-            to = "succeeded" if ok else "failed"
-            self._end(connection, row, to, outcome[:_MAX_OUTCOME], row.user_id)
-            return self._ledger.record(connection, row.id)
+        return self._claims.finish(grant, outcome, is_ok=ok)
 
     def sweep(self) -> int:
         """Write down what is already true: expired requests, claims of dead processes."""
-        with self._database.read() as connection:
-            found = connection.execute(rows.SWEEPABLE, rows.clocks(self._clock)).all()
-        due = [row for row in found if row.state != "executing" or self._is_orphan(row)]
-        if not due:
-            return 0
-        with self._database.transaction() as connection:
-            return sum(self._bury(connection, row) for row in due)
+        return self._claims.sweep()
 
     def note_call(self, actor: Actor, event: str, proposal: Proposal, outcome: str) -> None:
         """Audit a call that ran without a request, or that the policy refused."""
@@ -224,7 +199,7 @@ class Approvals:
             "rule": proposal.policy_rule,
             "kind": actor.kind,
             "session": actor.session,
-            "outcome": outcome[:_MAX_OUTCOME],
+            "outcome": outcome[:MAX_OUTCOME],
         }
         with self._database.transaction() as connection:
             tool = proposal.action.tool
@@ -236,10 +211,11 @@ class Approvals:
         with self._database.read() as connection:
             bounds = {"since": since_us, **rows.clocks(self._clock)}
             found = connection.execute(rows.SINCE, bounds).all()
-        return figures.summarise(since_us, found)
+        return statistics.summarise(since_us, found)
 
     def _new(self, actor: Actor, proposal: Proposal) -> dict[str, Any]:
-        action, deadline = proposal.action, self._clock.deadline(self._timeout_s)
+        action, created_us = proposal.action, self._clock.now_us()
+        deadline = self._clock.deadline(self._timeout_s)
         return {
             "id": new_id(),
             "tool": action.tool,
@@ -255,7 +231,7 @@ class Approvals:
             "policy_rule": proposal.policy_rule,
             "sandbox": action.sandbox,
             "needed": 1,
-            "created_us": self._clock.now_us(),
+            "created_us": created_us,
             "expires_us": deadline.wall_us,
             "boot_id": deadline.boot_id,
             "mono_us": deadline.monotonic_us,
@@ -279,76 +255,6 @@ class Approvals:
             self.sweep()
             raise truth(self._ledger.read(row.id))
         return row
-
-    def _decide(
-        self, actor: Actor, prefix: str, decision: Decision, seen: str, why: str | None
-    ) -> Approval:
-        row, at = self._at(prefix, "pending"), self._clock.now_us()
-        values = {"seen": _whole(seen, row), "at": at, "by": actor.user_id, "why": why}
-        vote = {"approval": row.id, "voter": actor.user_id, "decision": decision, "reason": why}
-        with self._database.transaction() as connection:
-            grant = self._grant(decision)
-            self._ledger.move(connection, rows.DECIDE, row, decision, **values, **grant)
-            connection.execute(
-                rows.INSERT_VOTE, {**vote, "action_sha256": row.action_sha256, "at_us": at}
-            )
-            self._ledger.note(connection, f"approval.{decision}", actor.user_id, row, reason=why)
-            return self._ledger.record(connection, row.id)
-
-    def _grant(self, decision: str) -> dict[str, Any]:
-        if decision != "approved":
-            return {"grant_us": None, "grant_boot": None, "grant_mono": None}
-        until = self._clock.deadline(self._grant_s)
-        return {
-            "grant_us": until.wall_us,
-            "grant_boot": until.boot_id,
-            "grant_mono": until.monotonic_us,
-        }
-
-    def _obstacle(self, row: Any, now: Action, approval: Approval) -> LocalaiError | None:
-        if now.sha256 != row.action_sha256:
-            change = difference(read(row.action), now)
-            return Conflict(f"the action changed since it was approved: {change}")
-        needs = [(row.user_id, {"tools:run", row.permission})]
-        needs += [(vote.user_id, {"approvals:decide"}) for vote in approval.votes]
-        for user, permissions in needs:
-            missing = permissions - permissions_of(self._rbac.roles(user))
-            if missing:
-                lost = ", ".join(sorted(missing))
-                return Denied(f"{user} no longer has the permission {lost}")
-        return None
-
-    def _end(self, connection: sa.Connection, row: Any, to: str, outcome: str, actor: str) -> None:
-        values = {"from_state": row.state, "at": self._clock.now_us(), "why": outcome}
-        self._ledger.move(connection, rows.END, row, to, **values)
-        self._ledger.note(connection, f"approval.{to}", actor, row, outcome=outcome)
-
-    def _is_orphan(self, row: Any) -> bool:
-        return lease.is_dead(row.claimed_by, self._clock)
-
-    def _bury(self, connection: sa.Connection, row: Any) -> bool:
-        to, outcome = _ENDS[row.state]
-        try:
-            self._end(connection, row, to, outcome, SYSTEM)
-        except (Conflict, Expired):
-            return False  # another process was faster
-        return True
-
-
-_ENDS = {
-    "pending": ("expired", "nobody decided in time"),
-    "approved": ("expired", "approved, but nobody ran it in time"),
-    "executing": ("unknown", "the process died while it ran"),
-}
-
-
-def _whole(seen: str, row: Any) -> str:
-    """The row's digest if `seen` begins it, else `seen`, which then fits nothing."""
-    seen = seen.lower()
-    if not (_SHA256_SHORTEST <= len(seen) <= _SHA256_DIGITS and _HEX.issuperset(seen)):
-        message = f"{seen!r} is not the beginning of a SHA-256"
-        raise Invalid(message, hint=f"give at least {_SHA256_SHORTEST} of its hexadecimal digits")
-    return str(row.action_sha256) if row.action_sha256.startswith(seen) else seen
 
 
 def _action(row: Any) -> Action:

@@ -6,7 +6,7 @@ only the block in progress is redrawn, so a long answer never flickers.
 
 import sys
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from rich.live import Live
 from rich.markdown import Markdown
@@ -19,7 +19,7 @@ from localai.core.escape import visible
 class Answer(Protocol):
     """Somewhere to show text that arrives in pieces."""
 
-    def __enter__(self) -> "Answer":
+    def __enter__(self) -> Self:
         """Begin."""
 
     def __exit__(self, *exc: object) -> None:
@@ -32,7 +32,7 @@ class Answer(Protocol):
 class PlainAnswer:
     """Writes pieces as they come; for pipes and files."""
 
-    def __enter__(self) -> "PlainAnswer":
+    def __enter__(self) -> Self:
         """Begin."""
         self._ends_line = True
         return self
@@ -52,7 +52,7 @@ class PlainAnswer:
 class SilentAnswer:
     """Shows nothing; for JSON, which comes at the end."""
 
-    def __enter__(self) -> "SilentAnswer":
+    def __enter__(self) -> Self:
         """Begin."""
         return self
 
@@ -78,7 +78,7 @@ class MarkdownAnswer:
             redirect_stderr=False,
         )
 
-    def __enter__(self) -> "MarkdownAnswer":
+    def __enter__(self) -> Self:
         """Begin."""
         self._live.start()
         return self

@@ -107,8 +107,8 @@ def ran(outcome: "ToolOutcome") -> None:
 
 def _table(page: "Page") -> None:
     rows = (
-        (each.id, each.status, each.risk, each.tool_name, each.user_id, ago(each.created_at))
-        + (ago(each.expires_at) if each.status == "pending" else "",)
+        (each.id, each.status, each.risk, each.tool_name, each.user_id)  # noqa: RUF005 - reads so
+        + (ago(each.created_at), ago(each.expires_at) if each.status == "pending" else "")
         for each in page.items
     )
     columns = ("ID", "STATUS", "RISK", "TOOL", "WHO", "ASKED", "EXPIRES")

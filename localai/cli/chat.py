@@ -25,10 +25,14 @@ def chat(
     ctx: typer.Context,
     prompt: Annotated[list[str] | None, typer.Argument(metavar="[PROMPT]")] = None,
     *,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="As in `ai models list`.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="As in `ai models list`.")
+    ] = None,
     code: Annotated[bool, typer.Option("--code", help="Take the model for code.")] = False,
     chat_: Annotated[bool, typer.Option("--chat", help="Take the model for questions.")] = False,
-    continue_: Annotated[bool, typer.Option("--continue", "-c", help="Go on where we left.")] = False,
+    continue_: Annotated[
+        bool, typer.Option("--continue", "-c", help="Go on where we left.")
+    ] = False,
     session: Annotated[str | None, typer.Option(metavar="ID", help="Go on with this one.")] = None,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="Who the model is.")] = None,
     tools: Annotated[bool | None, typer.Option("--tools/--no-tools", help="May it act?")] = None,
@@ -52,8 +56,13 @@ def chat(
         session=call.app.history.last(call.actor) if continue_ else session,
         model=model,
         role="code" if code and not chat_ else "chat",
-        options={"system": system, "tools": tools, "max_tokens": max_tokens}
-        | {"temperature": temperature, "seed": seed},
+        options={
+            "system": system,
+            "with_tools": tools,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
+        },
         is_stream=stream,
         shows_usage=usage,
     )

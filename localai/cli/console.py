@@ -44,7 +44,7 @@ def print_json(record: object) -> None:
 
 def json_text(record: object, *, indent: int | None = None) -> str:
     """A record as JSON text, safe to print."""
-    text = json.dumps(_plain(record), ensure_ascii=False, indent=indent)
+    text = json.dumps(record, ensure_ascii=False, indent=indent, default=_plain)
     return _UNSAFE_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
@@ -120,6 +120,4 @@ def _cell(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return value
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)

@@ -18,8 +18,10 @@ app = typer.Typer()
 @app.command()
 def demo(ctx: typer.Context, *, json: Json = False) -> None:
     """Show the whole product on one small example, offline, in a home that is gone afterwards."""
+    from localai.demo.show import demonstrate  # every room, for this command alone
+
     call = Call(ctx, json=json)
-    shown = call.app.demonstrate((lambda _: None) if json else _step)
+    shown = demonstrate((lambda _: None) if json else _step)
     call.show(shown, _end)
     raise typer.Exit(0 if shown.ok else 1)
 

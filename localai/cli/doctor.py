@@ -24,8 +24,10 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Check this machine, home and environment by doing what they are for."""
+    from localai.doctor.examine import examine  # every engine, for this command alone
+
     call = Call(ctx, json=json)
-    report = call.app.examine(fix=fix)
+    report = examine(call.app, fix=fix)
     call.show(report, _table)
     raise typer.Exit(0 if report.ok else 6)
 

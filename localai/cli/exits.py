@@ -24,7 +24,7 @@ CODES = {
 INTERRUPTED = 130
 
 
-def guard(run: Callable[[], object], argv: list[str]) -> int:
+def guard(run: Callable[[], object], argv: list[str]) -> int:  # noqa: PLR0911 - one a kind
     """Run a command line and return its exit code; whatever it raises is told, never shown raw."""
     try:
         returned = run()
@@ -53,7 +53,7 @@ def guard(run: Callable[[], object], argv: list[str]) -> int:
 def report(error: LocalaiError, argv: list[str]) -> int:
     """Tell one error on stderr, and as JSON on stdout where JSON was asked for."""
     if "--debug" in argv:
-        import traceback  # noqa: PLC0415 - only debugging needs it
+        import traceback
 
         for line in "".join(traceback.format_exception(error)).splitlines():
             note(redact(line))
@@ -75,7 +75,7 @@ def _usage(error: TyperException) -> LocalaiError:
 
 
 def _log(error: Exception) -> None:
-    from localai.core.log import logger  # noqa: PLC0415 - only errors need it
+    from localai.core.log import logger
 
     if logger.handlers:
         logger.error("bug", exc_info=error)

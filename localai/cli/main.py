@@ -37,11 +37,11 @@ NOUNS = (
 class Nouns(TyperGroup):
     """The root group: knows the nouns by name, and each noun's file by its import."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # noqa: ARG002 - Typer's signature
         """The nouns, in the order of a first day."""
         return list(NOUNS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # vendored click's type
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # noqa: ARG002  # vendored click's type
         """The command of one noun, or None."""
         if cmd_name not in NOUNS:
             return None
@@ -79,7 +79,9 @@ def root(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting for this command alone."),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Add the traceback to errors.")] = False,
+    debug: Annotated[  # noqa: ARG001 - read at the door, where errors are told
+        bool, typer.Option("--debug", help="Add the traceback to errors.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,

@@ -80,7 +80,7 @@ def _added(model: "Model") -> None:
 
 def _table(page: "Page[Model]") -> None:
     rows = (
-        (each.name, each.roles, each.architecture, each.quantization, each.context)
+        (each.name, each.roles, each.architecture, each.quantization, each.context)  # noqa: RUF005
         + (_size(each.size_bytes), each.file)
         for each in page.items
     )

@@ -13,7 +13,7 @@ from localai.cli.progress import progress
 
 if TYPE_CHECKING:
     from localai.core.records import Page
-    from localai.rag.service import Answer, Collection, IndexReport
+    from localai.rag.records import Answer, Collection, IndexReport
 
 app = typer.Typer(help="Index your documents and ask them.", no_args_is_help=True)
 collections = typer.Typer(help="What is indexed.", no_args_is_help=True)
@@ -58,7 +58,13 @@ def query(
     question = " ".join(text)
     with answering(is_json=json) as shown:
         found = call.app.ask_documents(
-            call.actor, question, collection, k, answer=answer, on_text=shown.add, warn=note
+            call.actor,
+            question,
+            collection=collection,
+            k=k,
+            answer=answer,
+            show=shown.add,
+            warn=note,
         )
     call.show(found, _passages)
 
@@ -100,6 +106,8 @@ def _report(report: "IndexReport") -> None:
 def _passages(found: "Answer") -> None:
     if not found.passages:
         note("nothing found")
+    elif found.answer is not None:
+        print_line("")
     for passage in found.passages:
         print_line(f"[{passage.n}] {passage.source} {passage.location}  ({passage.score:.3f})")
         print_line(f"    {passage.title}")

@@ -14,7 +14,7 @@ _KEPT = 1000
 
 
 class Repl:
-    """Reads lines and hands each to `turn`; a line that begins with \"\"\" goes on to the next \"\"\"."""
+    """Reads lines, or blocks between triple quotes, and hands each to `turn`."""
 
     def __init__(self, history: Path) -> None:
         self._history = history

@@ -57,10 +57,8 @@ def _transcript(transcript: "Transcript") -> None:
     for turn in transcript.turns:
         who = turn.tool_name or turn.model or turn.role
         waits = f"[waits for a decision: {turn.approval_id}]"
-        stopped = " [stopped here]" if turn.is_interrupted else ""
-        for number, line in enumerate((turn.content or waits).split("\n")):
+        lines = waits.split("\n") if turn.content is None else turn.content.splitlines()
+        lines += [f"[calls {call.name} {call.arguments}]" for call in turn.tool_calls]
+        lines += ["[stopped here]"] if turn.is_interrupted else []
+        for number, line in enumerate(lines):
             print_line(f"{who + ':' if number == 0 else '':12} {line}")
-        for call in turn.tool_calls:
-            print_line(f"{'':12} [calls {call.name} {call.arguments}]")
-        if stopped:
-            print_line(f"{'':12}{stopped}")

@@ -195,4 +195,3 @@ def _entry(body: str) -> Entry:
         subject=stored["subject"],
         details=stored["details"],
     )
-

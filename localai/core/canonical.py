@@ -14,14 +14,15 @@ from localai.core.errors import Invalid
 _MAX_SAFE = 2**53 - 1
 
 
-def parse(text: str) -> Any:  # noqa: ANN401 - JSON is any of its six types
-    """Read JSON; duplicate keys, NaN, lone surrogates and integers beyond 2^53 raise Invalid."""
+def parse(text: str) -> Any:
+    """Read JSON; duplicate keys, NaN, lone surrogates, numbers beyond 2^53: Invalid."""
     try:
         value = json.loads(
             text,
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
             parse_int=_safe_int,
+            parse_float=_safe_float,
         )
         text.encode()
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -40,7 +41,7 @@ def parse_object(text: str) -> dict[str, Any]:
     return value
 
 
-def canonical(value: Any) -> bytes:  # noqa: ANN401 - JSON is any of its six types
+def canonical(value: Any) -> bytes:
     """The one RFC 8785 spelling of a JSON value; Invalid where it has none."""
     try:
         return rfc8785.dumps(value)
@@ -49,7 +50,7 @@ def canonical(value: Any) -> bytes:  # noqa: ANN401 - JSON is any of its six typ
         raise Invalid(message) from error
 
 
-def digest(domain: str, value: Any) -> str:  # noqa: ANN401 - JSON is any of its six types
+def digest(domain: str, value: Any) -> str:
     """SHA-256 in hex over the domain, a zero byte and the canonical spelling of the value."""
     return hashlib.sha256(domain.encode() + b"\0" + canonical(value)).hexdigest()
 
@@ -73,5 +74,14 @@ def _safe_int(digits: str) -> int:
     number = int(digits) if len(digits) <= len(str(_MAX_SAFE)) + 1 else _MAX_SAFE + 1
     if abs(number) > _MAX_SAFE:
         message = "an integer lies beyond 2^53, where JSON readers disagree"
+        raise ValueError(message)
+    return number
+
+
+def _safe_float(digits: str) -> float:
+    # RFC 8785 spells 1e20 with all its digits, and an integer of that size is refused above.
+    number = float(digits)
+    if abs(number) > _MAX_SAFE:
+        message = "a number lies beyond 2^53, where JSON readers disagree"
         raise ValueError(message)
     return number

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from localai.core.errors import Invalid
 
+_DIGITS = 9
+_LONGEST = 36_500 * 86_400  # beyond a hundred years, moments have no date
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -58,9 +60,11 @@ def _boot_id() -> str:
 def seconds(text: str) -> int:
     """Read a duration such as `90s`, `5m`, `2h`, `7d`; a bare number counts seconds."""
     number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "s")
-    if not (number.isascii() and number.isdigit()) or len(number) > 9:
+    if not (number.isascii() and number.isdigit()) or len(number) > _DIGITS:
         raise Invalid(f"{text!r} is not a duration", hint="write it as 30s, 5m, 2h or 7d")
-    return int(number) * _UNITS[unit]
+    if (span := int(number) * _UNITS[unit]) > _LONGEST:
+        raise Invalid(f"{text!r} is longer than a hundred years", hint="write it as 7d or 52w")
+    return span
 
 
 def rfc3339(microseconds: int | None) -> str | None:

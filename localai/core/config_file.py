@@ -5,7 +5,7 @@ from pathlib import Path
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from localai.core.errors import Invalid
+from localai.core.errors import Invalid, Unavailable
 from localai.core.files import write_private
 from localai.core.settings import KEYS, named
 
@@ -24,7 +24,10 @@ def write_setting(path: Path, name: str, text: str) -> None:
     except (TOMLKitError, TypeError, AttributeError, UnicodeDecodeError) as error:
         message = f"{path} cannot be changed"
         raise Invalid(message, hint="mend it by hand, or: ai config sample") from error
-    write_private(path, tomlkit.dumps(document).encode())
+    try:
+        write_private(path, tomlkit.dumps(document).encode())
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written", hint="ai doctor") from error
 
 
 def sample() -> str:

@@ -7,6 +7,7 @@ A transaction is one step: none is open while a model talks or a person thinks.
 """
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from localai.core.errors import Conflict, Unavailable
+from localai.core.errors import Conflict, Invalid, Unavailable
 from localai.core.files import locked, private_dir
 
 # Ties this code to the head of localai/migrations; the migrations write it as user_version.
@@ -37,6 +38,7 @@ class Database:
         self._lock = path.with_suffix(".lock")
         self._driver = driver
         self._engine: sa.Engine | None = None
+        self._is_current = False
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -62,15 +64,17 @@ class Database:
         """Create or migrate the schema; returns the version that was found, 0 for none."""
         from localai.migrations import run  # noqa: PLC0415 - Alembic costs 200 ms; most starts need none
 
-        private_dir(self.path.parent)
+        with _translated():
+            private_dir(self.path.parent)
         with _translated(), locked(self._lock):
             self.path.touch(mode=0o600)
             engine = self._connectable()
             found = _version(engine)
+            _refuse_newer(found)
             if found < SCHEMA_VERSION:
                 _set_journal(engine, "DELETE" if network_file_system(self.path) else "WAL")
                 run.upgrade(engine)
-        self._engine = engine
+        self._is_current = True
         return found
 
     def version(self) -> int:
@@ -85,7 +89,7 @@ class Database:
         if self._engine is not None:
             with locked(self._lock):
                 self._engine.dispose()
-            self._engine = None
+            self._engine, self._is_current = None, False
 
     @property
     def sqlite_version(self) -> str:
@@ -93,16 +97,13 @@ class Database:
         return str((self._driver or _safest_driver()).sqlite_version)
 
     def _open(self) -> sa.Engine:
-        if self._engine is not None:
-            return self._engine
-        found = self.version()
-        if found < SCHEMA_VERSION:
-            self.upgrade()
-        elif found > SCHEMA_VERSION:
-            message = f"the database is of a newer localai (schema {found}, mine {SCHEMA_VERSION})"
-            raise Unavailable(message, hint="pip install --upgrade localai-suite")
-        self._engine = self._connectable()
-        return self._engine
+        if not self._is_current:
+            found = self.version()
+            _refuse_newer(found)
+            if found < SCHEMA_VERSION:
+                self.upgrade()
+            self._is_current = True
+        return self._connectable()
 
     def _connectable(self) -> sa.Engine:
         if self._engine is not None:
@@ -122,16 +123,16 @@ def after_commit(connection: sa.Connection, action: Callable[[], None]) -> None:
     connection.info[_AFTER_COMMIT].append(action)
 
 
-def network_file_system(path: Path) -> str | None:
+def network_file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
     """The type of the file system under `path` where WAL cannot work on it, else None."""
     try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     except OSError:
         return None
     resolved = str(path.parent.resolve()) + "/"
     kinds = {
         place: kind
-        for _, place, kind, *_ in (line.split() for line in mounts)
+        for place, kind in (_mount(line) for line in lines if line)
         if resolved.startswith(place.rstrip("/") + "/")
     }
     kind = kinds[max(kinds, key=len)] if kinds else ""
@@ -143,6 +144,17 @@ def is_wal_reset_safe(version: tuple[int, int, int]) -> bool:
     fixed = {(3, 44): 6, (3, 50): 7}
     patch = fixed.get(version[:2])
     return version >= (3, 51, 3) or (patch is not None and version[2] >= patch)
+
+
+def _mount(line: str) -> tuple[str, str]:
+    _, place, kind, *_ = line.split(" ")
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), place), kind
+
+
+def _refuse_newer(found: int) -> None:
+    if found > SCHEMA_VERSION:
+        message = f"the database is of a newer localai (schema {found}, mine {SCHEMA_VERSION})"
+        raise Unavailable(message, hint="pip install --upgrade localai-suite")
 
 
 def _safest_driver() -> ModuleType:
@@ -167,7 +179,7 @@ def _set_journal(engine: sa.Engine, mode: str) -> None:
         connection.close()
 
 
-def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
+def _prepare(connection: Any, _record: object) -> None:
     for pragma in ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF"):
         connection.execute(f"PRAGMA {pragma}")
 
@@ -193,6 +205,9 @@ def _translated() -> Iterator[None]:
     except exc.DatabaseError as error:
         message = "the database is damaged"
         raise Unavailable(message, hint="ai doctor") from error.orig
+    except OverflowError as error:
+        message = "a number is larger than the database can hold"
+        raise Invalid(message, hint="use a smaller one") from error
     except OSError as error:
         message = "the database's folder cannot be used"
         raise Unavailable(message, hint="ai doctor") from error

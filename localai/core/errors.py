@@ -69,7 +69,7 @@ class Unavailable(LocalaiError):
 
 
 class Pending(LocalaiError):
-    """This waits for an approval."""
+    """It waits for an approval."""
 
     category = "pending"
 

@@ -1,7 +1,7 @@
-"""The one function through which hostile text passes on its way to a person's eyes.
+r"""The one function through which hostile text passes on its way to a person's eyes.
 
 No control character (C0, C1), no format character (Cf: bidi marks, zero-width characters), no
-surrogate and no line separator leaves unescaped; each is spelled out as `\\u{202E}`. Callers
+surrogate and no line separator leaves unescaped; each is spelled out as `\u{202E}`. Callers
 print the result as plain text: markup of any renderer must be off.
 """
 
@@ -25,7 +25,7 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def is_mixed_script(text: str) -> bool:
-    """Tell whether one word mixes alphabets that look alike, as `pаypal` with a Cyrillic а."""
+    """Tell whether one word mixes alphabets that look alike, as a Latin word with one Cyrillic letter."""
     if text.isascii():
         return False
     words = "".join(char if char.isalpha() else " " for char in text).split()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from localai.core.clock import rfc3339
 from localai.core.files import locked, private_dir
-from localai.core.redact import redact
+from localai.core.redact import redact, redact_all
 
 MAX_BYTES = 5_000_000
 KEPT = 5
@@ -38,12 +38,12 @@ class JsonFile(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a log that cannot be written never stops the work."""
         try:
-            line = (_line(record) + "\n").encode()
+            line = (_line(record) + "\n").encode(errors="backslashreplace")
             private_dir(self._path.parent)
             with locked(self._path.with_name(self._path.name + ".lock")):
                 self._rotate()
                 self._append(line)
-        except OSError:
+        except (OSError, TypeError, ValueError):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
@@ -60,7 +60,9 @@ class JsonFile(logging.Handler):
         if not self._path.exists() or self._path.stat().st_size < MAX_BYTES:
             return
         numbered = [self._path.with_name(f"{self._path.name}.{n}") for n in range(1, KEPT)]
-        for older, newer in zip(reversed(numbered), [*reversed(numbered[:-1]), self._path], strict=True):
+        for older, newer in zip(
+            reversed(numbered), [*reversed(numbered[:-1]), self._path], strict=True
+        ):
             if newer.exists():
                 newer.replace(older)
 
@@ -76,5 +78,9 @@ def _line(record: logging.LogRecord) -> str:
     }
     if record.exc_info:
         entry["traceback"] = logging.Formatter().formatException(record.exc_info)
-    safe = {key: redact(value) if isinstance(value, str) else value for key, value in entry.items()}
-    return redact(json.dumps(safe, ensure_ascii=False, default=str))
+    # Before it is JSON: escapes would hide a secret, and a mark outside quotes breaks the line.
+    return json.dumps(redact_all(entry), ensure_ascii=False, default=_as_text)
+
+
+def _as_text(value: object) -> str:
+    return redact(str(value))

@@ -6,16 +6,18 @@ or `LOCALAI_HOME` never touches the operator's keyring.
 """
 
 import base64
+import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from localai.core.directories import Directories
 from localai.core.errors import Invalid, NotFound, Unavailable
 from localai.core.files import locked, private_dir, write_private
+from localai.core.redact import remember
 from localai.core.settings import SECRET_PREFIX
 
 NAMES = {
@@ -76,7 +78,10 @@ class Secrets:
         """The value from the environment, else from the store, else None."""
         _check(name)
         value = self._environment.get(_variable(name))
-        return value if value is not None or self.kind is None else self._store().find(name)
+        if value is None and self.kind is not None:
+            value = self._store().find(name)
+        remember(value or "")
+        return value
 
     def get(self, name: str) -> str:
         """The value; Unavailable says how to set it."""
@@ -91,7 +96,9 @@ class Secrets:
         if not value:
             message = f"an empty value for {name}"
             raise Invalid(message, hint=f"to forget it: ai secrets rm {name}")
-        self._store().put(name, value)
+        remember(value)
+        with self._alone():
+            self._store().put(name, value)
 
     def remove(self, name: str) -> None:
         """Forget a stored value; NotFound where none is stored."""
@@ -99,7 +106,8 @@ class Secrets:
         if self.kind is None or self._store().find(name) is None:
             message = f"no stored secret {name}"
             raise NotFound(message, hint="ai secrets list")
-        self._store().remove(name)
+        with self._alone():
+            self._store().remove(name)
 
     def all(self) -> list[Secret]:
         """Every secret that can be set, with the source of its value."""
@@ -112,14 +120,20 @@ class Secrets:
         return self._keys[name]
 
     def _stored_key(self, name: str) -> bytes:
-        private_dir(self._directories.keys)
-        with locked(self._directories.keys / "lock"):
+        with self._alone():
             store = self._store()
             text = store.find(name)
             if text is None:
                 text = base64.b64encode(secrets.token_bytes(32)).decode()
                 store.put(name, text)
+        remember(text)
         return base64.b64decode(text)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        private_dir(self._directories.keys)
+        with locked(self._directories.keys / "lock"):
+            yield
 
     def _source(self, name: str) -> str | None:
         if _variable(name) in self._environment:
@@ -157,9 +171,7 @@ class Secrets:
         if kind == "passphrase" and not passphrase:
             message = "the secrets of this home are locked with a passphrase"
             raise Unavailable(message, hint="set LOCALAI_PASSPHRASE")
-        return vault.Vault(
-            self._directories.keys, passphrase if kind == "passphrase" else None
-        )
+        return vault.Vault(self._directories.keys, passphrase if kind == "passphrase" else None)
 
 
 def _check(name: str) -> None:

@@ -214,7 +214,10 @@ class Settings:
 
     def _wrong(self) -> Iterator[Problem]:
         for key in KEYS.values():
-            text, source = self._find(key)
+            try:
+                text, source = self._find(key)
+            except Invalid:  # of a wrong profile, which has a problem of its own
+                continue
             try:
                 key.parse(text)
             except Invalid as error:

@@ -41,7 +41,10 @@ class Vault:
 
     def put(self, name: str, value: str) -> None:
         """Keep a value, encrypted."""
-        self._write({**self._read(), name: self._fernet.encrypt(value.encode()).decode()})
+        stored = self._read()
+        if stored:
+            self.find(next(iter(stored)))  # one file, one key: a wrong one is told here
+        self._write({**stored, name: self._fernet.encrypt(value.encode()).decode()})
 
     def remove(self, name: str) -> None:
         """Forget a value; nothing happens where there is none."""
@@ -61,7 +64,11 @@ class Vault:
                 message = f"{path} is gone, and without it the secrets cannot be opened"
                 raise Unavailable(message, hint="restore it from a backup")
             write_private(path, secrets.token_bytes(size))
-        return path.read_bytes()
+        found = path.read_bytes()
+        if len(found) != size:
+            message = f"{path} is damaged, and without it the secrets cannot be opened"
+            raise Unavailable(message, hint="restore it from a backup")
+        return found
 
     def _read(self) -> dict[str, str]:
         try:

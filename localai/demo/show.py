@@ -13,15 +13,18 @@ from pathlib import Path
 from localai import guide
 from localai.agent.runner import ToolOutcome
 from localai.app import App
+from localai.approvals.records import Approval
+from localai.core.canonical import canonical
 from localai.core.audit import Verification
 from localai.core.errors import LocalaiError
-from localai.rag.records import Answer
+from localai.rag.records import Answer, Passage
 from localai.rbac.permissions import Actor
 
 QUESTION = "How do I approve a request from another terminal?"
 KOREAN = "다른 터미널에서 요청을 승인하려면 어떻게 하나요?"
 NOTE = "answer.md"
 _WAIT_S = 30
+_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,11 @@ def demonstrate(show: Callable[[Step], None]) -> Demonstration:
 
 def _documents(stage: _Stage) -> Answer:
     app = stage.app
-    report = app.rag.index(app.actor, [guide.FOLDER])
+    report = app.rag.index(app.actor, [guide.FOLDER], exclude=["*.py"])
     indexed = f"{report.added} files became {report.chunks} passages, on this machine alone"
-    stage.tell("Index a folder: here, the guide that ships with localai", "ai rag index GUIDE", indexed)
+    stage.tell(
+        "Index a folder: here, the guide that ships with localai", "ai rag index GUIDE", indexed
+    )
     answers = [app.rag.query(app.actor, question, k=2) for question in (QUESTION, KOREAN)]
     for found in answers:
         lines = [line for passage in found.passages for line in _passage(passage)]
@@ -82,9 +87,10 @@ def _documents(stage: _Stage) -> Answer:
     return answers[0]
 
 
-def _passage(passage: "Passage") -> list[str]:
-    first = next(line for line in passage.text.splitlines() if line.strip())
-    return [f"[{passage.n}] {passage.source} {passage.location}", f"    {first}"]
+def _passage(passage: Passage) -> list[str]:
+    text = [line for line in passage.text.splitlines() if line.strip()]
+    shown = [f"    {line}" for line in text[:_LINES]]
+    return [f"[{passage.n}] {passage.source} {passage.location}", *shown]
 
 
 def _approval(stage: _Stage, found: Answer) -> None:
@@ -96,11 +102,11 @@ def _approval(stage: _Stage, found: Answer) -> None:
     call = _Call(app, agent, {"path": NOTE, "content": content})
     call.start()
     waiting = call.opened()
-    arguments = f"'{{\"path\": \"{NOTE}\", \"content\": ...}}'"
+    arguments = f'\'{{"path": "{NOTE}", "content": ...}}\''
     stage.tell(
         "An agent wants to write a file. That is risky, so nothing happens yet",
         f"ai tools run write_file --args {arguments} --wait 5m",
-        *app.approvals.describe(app.actor, waiting.id),
+        *waiting.shown,
     )
     decided = app.approvals.approve(app.actor, waiting.id, seen_sha256=waiting.action_sha256)
     stage.tell(
@@ -137,12 +143,12 @@ class _Call(threading.Thread):
         reason = "The user asked me to keep the answer."
         try:
             self._outcome = app.runner.run(
-                self._agent, "write_file", app.canonical(self._arguments), gate, reason=reason
+                self._agent, "write_file", canonical(self._arguments).decode(), gate, reason=reason
             )
         except LocalaiError as error:
             self._error = error
 
-    def opened(self) -> "Approval":
+    def opened(self) -> Approval:
         """The request, as soon as it is in the list."""
         while self.is_alive():
             items = self._app.approvals.list(self._app.actor, status="pending").items

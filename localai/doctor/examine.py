@@ -11,6 +11,7 @@ _CHECKS: tuple[Callable[[App], Check], ...] = (
     machine.python,
     machine.sqlite,
     home.files,
+    home.operator,
     home.modes,
     home.database,
     home.keys,

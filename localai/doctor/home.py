@@ -36,6 +36,11 @@ def files(app: App) -> Check:
     return ok("home", f"{app.directories.config} is writable, a synced write takes {took:.1f} ms")
 
 
+def operator(app: App) -> Check:
+    """The home is made, at its first use if not before."""
+    return ok("operator", app.actor.user_id)
+
+
 def modes(app: App) -> Check:
     """Files and folders of ours are closed to other users."""
     open_paths = [str(path) for path in _ours(app) if _is_open(path)]

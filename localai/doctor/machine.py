@@ -19,9 +19,9 @@ _PORT = 8020
 def python(_: App) -> Check:
     """The interpreter is one that we support."""
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        return failed("python", f"Python {version} is too old", "install Python 3.11 or later")
-    return ok("python", f"Python {version}, 64 bits" if sys.maxsize > 2**32 else version)
+    if sys.maxsize < 2**32:
+        return failed("python", f"Python {version} of 32 bits", "install a Python of 64 bits")
+    return ok("python", f"Python {version}, 64 bits")
 
 
 def sqlite(app: App) -> Check:

@@ -93,6 +93,10 @@ class Engine(Protocol):
     def context(self) -> int:
         """How many tokens a conversation may have, answer included."""
 
+    @property
+    def calls_tools(self) -> bool:
+        """Whether the model was trained to call tools: its own template speaks of them."""
+
     def stream(
         self,
         messages: Sequence[Message],

@@ -8,8 +8,13 @@ import platform
 import subprocess
 from pathlib import Path
 
+REQUIREMENT = "llama-cpp-python==0.3.36"
+_SMALL = 50_000_000
 _CPUS = Path("/sys/devices/system/cpu")
+_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
+_WSL_NVIDIA = (Path("/dev/dxg"), Path("/usr/lib/wsl/lib/nvidia-smi"))
+_AMD = Path("/dev/kfd")
 
 
 def physical_cores(cpus: Path = _CPUS) -> int:
@@ -21,6 +26,11 @@ def physical_cores(cpus: Path = _CPUS) -> int:
     return max(1, min(len(cores), _quota() or len(cores)))
 
 
+def useful_threads(parameters: int) -> int:
+    """Threads for a model; in a small one, waiting for a second costs more than it brings."""
+    return physical_cores() if parameters >= _SMALL else 1
+
+
 def gpu_present(nvidia: Path = _NVIDIA) -> str | None:
     """The graphics card that an engine built for it could use, or None."""
     if platform.system() == "Darwin":
@@ -28,15 +38,22 @@ def gpu_present(nvidia: Path = _NVIDIA) -> str | None:
     for card in sorted(nvidia.glob("*/information")):
         lines = dict(line.partition(":")[::2] for line in _read(card).splitlines())
         return lines.get("Model", "NVIDIA").strip()
-    # WSL shows its card through /dev/dxg, AMD's compute driver through /dev/kfd.
-    if Path("/dev/dxg").exists() and Path("/usr/lib/wsl/lib/nvidia-smi").exists():
+    if all(path.exists() for path in _WSL_NVIDIA):
         return "NVIDIA through WSL"
-    return "AMD" if Path("/dev/kfd").exists() else None
+    return "AMD" if _AMD.exists() else None
 
 
-def _quota(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
+def gpu_install_command() -> str:
+    """What to type for a llama.cpp that uses this machine's card."""
+    card = gpu_present() or ""
+    flag = {"Apple Metal": "GGML_METAL", "AMD": "GGML_HIP"}.get(card, "GGML_CUDA")
+    install = f"pip install --force-reinstall --no-deps --no-cache-dir {REQUIREMENT}"
+    return f'CMAKE_ARGS="-D{flag}=on" {install}'
+
+
+def _quota() -> int | None:
     """Whole processors that the container may use, rounded up; None without a limit."""
-    quota, _, period = _read(limit).partition(" ")
+    quota, _, period = _read(_CPU_LIMIT).partition(" ")
     return -(-int(quota) // int(period)) if quota.isdigit() and period.isdigit() else None
 
 
@@ -48,7 +65,6 @@ def _read(path: Path) -> str:
 
 
 def _sysctl(key: str) -> int:
-    answer = subprocess.run(
-        ["/usr/sbin/sysctl", "-n", key], capture_output=True, text=True, check=False
-    )
+    command = ["/usr/sbin/sysctl", "-n", key]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     return int(answer.stdout) if answer.stdout.strip().isdigit() else 0

@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -20,15 +21,18 @@ from llama_cpp import llama_cpp as lib
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.infer import answer, hardware
 from localai.infer.engine import DEFAULT_SAMPLING, Delta, Message, Sampling, ToolSpec
-from localai.infer.prompt import ChatTemplate, Specials
+from localai.infer.prompt import ChatTemplate, Specials, shared
 from localai.infer.toolcalls import CLOSE, OPEN
 
+REQUIREMENT: Final = hardware.REQUIREMENT
 DEFAULT_CONTEXT: Final = 8192
+# Python hears Ctrl-C only between two chunks of a prompt; a graphics card is done sooner.
 _CHUNK: Final = 128
+_CHUNK_GPU: Final = 512
 _CONTROL: Final = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
 _MARK: Final = lib.LLAMA_TOKEN_ATTR_USER_DEFINED
 _ERROR_LEVEL: Final = 4
-_EXIT_UNAVAILABLE: Final = 6
+_HINT: Final = "the file may be broken: ai models rm NAME, then add a fresh copy"
 _complaints: deque[str] = deque(maxlen=4)
 
 
@@ -38,11 +42,10 @@ def _on_log(level: int, text: bytes, _: ctypes.c_void_p) -> None:
 
 
 def _on_abort(text: bytes) -> None:
-    # llama.cpp ends the process next, with a core dump: nothing can be raised through C.
+    # Next, llama.cpp would dump core. Nothing can be raised through C; 6 means unavailable.
     reason = text.decode(errors="replace").strip()
-    os.write(2, f"ai: error: llama.cpp cannot go on with this model: {reason}\n".encode())
-    os.write(2, b"hint: the file may be broken: ai models rm NAME, then add a fresh copy\n")
-    os._exit(_EXIT_UNAVAILABLE)
+    os.write(2, f"ai: error: llama.cpp gave up on the model: {reason}\nhint: {_HINT}\n".encode())
+    os._exit(6)
 
 
 # C keeps these pointers, so the objects must live as long as the process.
@@ -58,13 +61,19 @@ def gpu_offload_supported() -> bool:
 
 
 def load(
-    path: Path, *, context: int | None = None, threads: int | None = None, gpu_layers: int = -1
+    path: Path,
+    *,
+    name: str | None = None,
+    context: int | None = None,
+    threads: int | None = None,
+    gpu_layers: int = -1,
 ) -> "LlamaCpp":
-    """Load the GGUF file at `path`.
+    """Load the GGUF file at `path`; `name`, for people, defaults to its stem.
 
     `context` is at most what the model was trained on (default: that, up to 8,192 tokens);
     `threads` defaults to the physical cores; `gpu_layers` -1 offloads all that the build can.
     """
+    name = name or path.stem
     if not path.is_file():
         raise NotFound(f"there is no model file {path}", hint="ai models list")
     _complaints.clear()
@@ -73,13 +82,10 @@ def load(
     settings.n_gpu_layers = gpu_layers
     model = lib.llama_model_load_from_file(bytes(path.resolve()), settings)
     if model is None:
-        hint = f"the file may be broken: ai models rm {path.stem}, then add a fresh copy"
-        raise Unavailable(f"{path} cannot be loaded: {_complaint()}", hint=hint)
-    try:
-        return LlamaCpp(path.stem, model, context, threads or hardware.physical_cores())
-    except BaseException:
-        lib.llama_model_free(model)
-        raise
+        message = f"{path} cannot be loaded: {_complaint()}"
+        raise Unavailable(message, hint=_HINT.replace("NAME", name))
+    threads = threads or hardware.useful_threads(lib.llama_model_n_params(model))
+    return LlamaCpp(name, model, context, threads)
 
 
 class LlamaCpp:
@@ -88,10 +94,15 @@ class LlamaCpp:
     def __init__(
         self, name: str, model: lib.llama_model_p, context: int | None, threads: int
     ) -> None:
+        owned = ExitStack()
+        owned.callback(lib.llama_model_free, model)
+        # Also at exit, where Metal aborts a process that left its model loaded.
+        self._free = weakref.finalize(self, owned.close)
         self.name = name
         self.context = min(context or DEFAULT_CONTEXT, lib.llama_model_n_ctx_train(model))
         self._vocabulary = _Vocabulary(model)
         self._template = self._vocabulary.template()
+        self._chunk = _CHUNK_GPU if gpu_offload_supported() else _CHUNK
         self._seen: list[int] = []
         self._turn = threading.Lock()
         settings = lib.llama_context_default_params()
@@ -99,19 +110,19 @@ class LlamaCpp:
         settings.n_threads = settings.n_threads_batch = threads
         ctx = lib.llama_init_from_model(model, settings)
         if ctx is None:
-            raise Unavailable(
-                f"there is no room for a context of {self.context:,} tokens: {_complaint()}",
-                hint="close other programs, or use a smaller model: ai models list",
-            )
+            message = f"no memory for a context of {self.context:,} tokens: {_complaint()}"
+            raise Unavailable(message, hint="close other programs, or use a smaller model")
+        owned.callback(lib.llama_free, ctx)
         self._ctx = ctx
-        self._free = weakref.finalize(self, _free, ctx, model)
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether the model's own template speaks of tools."""
+        return self._template.native_tools
 
     def close(self) -> None:
-        """Free the model and its memory; safe to repeat. An open stream must be closed first."""
-        if not self._turn.acquire(blocking=False):
-            raise Conflict(f"{self.name} is still answering")
+        """Free the model and its memory; safe to repeat, and an open stream just ends."""
         self._free()
-        self._turn.release()
 
     def stream(
         self,
@@ -138,11 +149,9 @@ class LlamaCpp:
     def _prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
         prompt = self._vocabulary.tokenize(self._template.render(messages, tools))
         if len(prompt) >= self.context:
-            raise Invalid(
-                f"the conversation is {len(prompt):,} tokens, "
-                f"the model's context is {self.context:,}",
-                hint="start a new conversation, or send less text",
-            )
+            sizes = f"{len(prompt):,} tokens, the model's context is {self.context:,}"
+            hint = "start a new conversation, or send less text"
+            raise Invalid(f"the conversation is {sizes}", hint=hint)
         return prompt
 
     def _rewind(self, prompt: list[int]) -> int:
@@ -151,7 +160,7 @@ class LlamaCpp:
         The last prompt token is always evaluated again: its logits are gone. The cut also
         removes a token that an interrupt left in memory before it was written down.
         """
-        kept = len(os.path.commonprefix([prompt[:-1], self._seen]))
+        kept = shared(prompt[:-1], self._seen)
         memory = lib.llama_get_memory(self._ctx)
         if not lib.llama_memory_seq_rm(memory, 0, kept, -1):
             # Recurrent models cannot forget a part.
@@ -166,10 +175,9 @@ class LlamaCpp:
         """What each token of the answer spells, up to the model's end or the limit's."""
         room = self.context - score.prompt
         limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
-        spell = self._vocabulary.piece
         for token in self._tokens(prompt, sampling, limit):
             score.tick()
-            if (piece := spell(token)) is None:
+            if (piece := self._vocabulary.piece(token)) is None:
                 score.finish = "stop"
                 return
             score.completion += 1
@@ -178,12 +186,7 @@ class LlamaCpp:
     def _tokens(self, prompt: list[int], sampling: Sampling, limit: int) -> Iterator[int]:
         """At most `limit` sampled tokens after `prompt`; the last stays out of memory."""
         self._evaluate(prompt)
-        ctx, seen, decode, sample = (
-            self._ctx,
-            self._seen,
-            lib.llama_decode,
-            lib.llama_sampler_sample,
-        )
+        ctx, decode, sample = self._ctx, lib.llama_decode, lib.llama_sampler_sample
         one = (lib.llama_token * 1)()
         batch = lib.llama_batch_get_one(one, 1)
         sampler = _sampler(sampling)
@@ -191,17 +194,17 @@ class LlamaCpp:
             for left in range(limit, 0, -1):
                 token = sample(sampler, ctx, -1)
                 yield token
-                if left > 1:
-                    one[0] = token
-                    _check(decode(ctx, batch))
-                    seen.append(token)
+                if left == 1 or not self._free.alive:
+                    return
+                one[0] = token
+                _check(decode(ctx, batch))
+                self._seen.append(token)
         finally:
             lib.llama_sampler_free(sampler)
 
     def _evaluate(self, tokens: list[int]) -> None:
-        # Python hears Ctrl-C only between the chunks, so they are small.
-        for at in range(0, len(tokens), _CHUNK):
-            chunk = tokens[at : at + _CHUNK]
+        for at in range(0, len(tokens), self._chunk):
+            chunk = tokens[at : at + self._chunk]
             array = (lib.llama_token * len(chunk))(*chunk)
             _check(lib.llama_decode(self._ctx, lib.llama_batch_get_one(array, len(chunk))))
             self._seen += chunk
@@ -219,7 +222,7 @@ class _Vocabulary:
 
     def tokenize(self, pieces: Sequence[str]) -> list[int]:
         """The ids of `pieces`, special tokens read, nothing merged across the seams."""
-        found = [token for piece in pieces for token in self._ids(piece.encode())]
+        found = [token for piece in pieces for token in self._ids(piece.encode(errors="replace"))]
         bos = lib.llama_vocab_bos(self._vocab)
         if lib.llama_vocab_get_add_bos(self._vocab) and found[:1] != [bos]:
             found.insert(0, bos)
@@ -252,17 +255,15 @@ class _Vocabulary:
         attr, vocab = lib.llama_vocab_get_attr, self._vocab
         count = lib.llama_vocab_n_tokens(vocab)
         kinds = [(n, kind) for n in range(count) if (kind := attr(vocab, n)) & (_CONTROL | _MARK)]
-        marks = [self._text(n) for n, kind in kinds if kind & _MARK]
         return Specials(
             control=tuple(self._text(n) for n, kind in kinds if kind & _CONTROL),
-            marks=tuple(mark for mark in marks if mark.startswith(("<", "["))),
+            marks=tuple(self._text(n) for n, kind in kinds if kind & _MARK),
         )
 
-    def _ids(self, text: bytes) -> list[int]:
-        size = len(text) + 2
+    def _ids(self, text: bytes, size: int = 1024) -> list[int]:
         tokens = (lib.llama_token * size)()
         count = lib.llama_tokenize(self._vocab, text, len(text), tokens, size, False, True)
-        return tokens[:count]
+        return tokens[:count] if count >= 0 else self._ids(text, -count)
 
     def _spell(self, token: int, size: int = 64) -> bytes:
         buffer = ctypes.create_string_buffer(size)
@@ -274,28 +275,19 @@ class _Vocabulary:
 
 
 def _sampler(sampling: Sampling) -> "lib.llama_sampler_p":
-    if sampling.temperature <= 0:
-        steps = [lib.llama_sampler_init_greedy()]
-    else:
-        seed = lib.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed
-        steps = [
-            lib.llama_sampler_init_top_k(sampling.top_k),
-            lib.llama_sampler_init_top_p(sampling.top_p, 1),
-            lib.llama_sampler_init_min_p(sampling.min_p, 1),
-            lib.llama_sampler_init_temp(sampling.temperature),
-            lib.llama_sampler_init_dist(seed & 0xFFFFFFFF),
-        ]
-    found: lib.llama_sampler_p = lib.llama_sampler_chain_init(
-        lib.llama_sampler_chain_default_params()
+    seed = lib.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed & 0xFFFFFFFF
+    random = (
+        lambda: lib.llama_sampler_init_top_k(sampling.top_k),
+        lambda: lib.llama_sampler_init_top_p(sampling.top_p, 1),
+        lambda: lib.llama_sampler_init_min_p(sampling.min_p, 1),
+        lambda: lib.llama_sampler_init_temp(sampling.temperature),
+        lambda: lib.llama_sampler_init_dist(seed),
     )
-    for step in steps:
-        lib.llama_sampler_chain_add(found, step)
-    return found
-
-
-def _free(ctx: lib.llama_context_p, model: lib.llama_model_p) -> None:
-    lib.llama_free(ctx)
-    lib.llama_model_free(model)
+    settings = lib.llama_sampler_chain_default_params()
+    steps: lib.llama_sampler_p = lib.llama_sampler_chain_init(settings)
+    for step in random if sampling.temperature > 0 else (lib.llama_sampler_init_greedy,):
+        lib.llama_sampler_chain_add(steps, step())
+    return steps
 
 
 def _check(code: int) -> None:

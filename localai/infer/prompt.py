@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 
 import jinja2
 from jinja2 import meta
@@ -21,7 +22,7 @@ from localai.infer.toolcalls import CLOSE, OPEN
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "<|im_start|>assistant\n"
+    "{{ '<|im_start|>assistant\n' }}"
 )
 # For a model that names neither a template nor ChatML's tokens: one `role: content` a paragraph.
 PLAIN = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n\n{% endfor %}assistant:"
@@ -66,7 +67,10 @@ class ChatTemplate:
         # A template with a call format of its own that we do not read gets ours, as text.
         self.native_tools = "tools" in names and OPEN in source
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        marks = (mark for mark in specials.marks if mark in source)
+        # Gemma's vocabulary counts line breaks and HTML among them: only what the template
+        # itself writes, and looks like a tag, is structure.
+        tags = (mark for mark in specials.marks if mark.startswith(("<", "[")))
+        marks = (tag for tag in tags if tag in source)
         self._control = _pattern(specials.control)
         self._everything = _pattern((*specials.control, *marks))
 
@@ -105,6 +109,12 @@ class ChatTemplate:
         # What the assistant said keeps its marks: they were tokens when it said them.
         pattern = self._control if message.role == "assistant" else self._everything
         return _cut(_plain(message), pattern, seam)
+
+
+def shared(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two prompts have in common at their beginning."""
+    pairs = zip(left, right, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _speaks_chatml(specials: Specials) -> bool:

@@ -23,7 +23,7 @@ class ToolCallParser:
     def __init__(self) -> None:
         self._held = ""
         self._inside = False
-        self._called = False
+        self._after_call = False
 
     def feed(self, text: str) -> Iterator[str | ToolCall]:
         """Yield what is certain so far; holds back only what may begin a tag."""
@@ -50,12 +50,14 @@ class ToolCallParser:
         self._inside = False
 
     def _text(self, text: str) -> Iterator[str]:
-        # The line breaks between and after calls belong to the tags, not to the answer.
-        if text and not (self._called and text.isspace()):
+        # The line breaks after a call belong to its tags, not to the answer.
+        text = text.lstrip() if self._after_call else text
+        if text:
+            self._after_call = False
             yield text
 
     def _call(self, raw: str) -> Iterator[ToolCall]:
-        self._called = True
+        self._after_call = True
         yield read_call(raw)
 
 

@@ -1,4 +1,4 @@
-"""What an administrator does to the ground of a home - settings, secrets, audit - under the roles."""
+"""What an administrator does to a home - settings, secrets, audit - under the roles."""
 
 from pathlib import Path
 
@@ -27,8 +27,9 @@ class Administration:
     def configure(self, actor: Actor, key: str, value: str) -> None:
         """Write one setting to config.toml."""
         self._rbac.require(actor, "config:write")
-        write_setting(self._config_file, key, value)
-        self._record(actor, "config.changed", key)
+        with self._database.transaction() as connection:  # what is not recorded is not changed
+            self._audit.record(connection, "config.changed", actor=actor.user_id, subject=key)
+            write_setting(self._config_file, key, value)
 
     def list_secrets(self, actor: Actor) -> Page[Secret]:
         """Every secret that can be set and where its value is; never a value."""

@@ -1,7 +1,7 @@
 """Permissions, roles and risk levels: pure tables and the functions over them."""
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from typing import Literal
 
 
@@ -19,7 +19,7 @@ class Risk(IntEnum):
         return self.name.lower()
 
 
-class Role(str, Enum):
+class Role(StrEnum):
     """A set of permissions that a user holds."""
 
     ADMIN = "admin"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from localai.core.audit import Audit
 from localai.core.clock import Clock
 from localai.core.db import Database
-from localai.core.errors import Denied, NotFound
+from localai.core.errors import Denied
 from localai.rbac.permissions import Actor, Role, permissions_of
 from localai.rbac.tables import user_roles, users
 
@@ -63,13 +63,11 @@ class Rbac:
         with self._database.read() as connection:
             return tuple(connection.scalars(_ROLES, {"user": user_id}))
 
-    def operator(self) -> Actor:
-        """The operator of this home; NotFound before there is one."""
+    def find_operator(self) -> Actor | None:
+        """The operator of this home, None before there is one."""
         with self._database.read() as connection:
             name = connection.scalar(_OPERATOR)
-        if name is None:
-            raise NotFound("this home has no operator yet", hint="ai init")
-        return Actor(name)
+        return None if name is None else Actor(name)
 
     def ensure_operator(self, login: str) -> tuple[Actor, bool]:
         """The operator, made from the login name if there is none; True if made now."""
@@ -79,9 +77,7 @@ class Rbac:
                 return Actor(name), False
             person = {"id": login, "created_us": self._clock.now_us(), "is_operator": True}
             connection.execute(sa.insert(users), person)
-            connection.execute(
-                sa.insert(user_roles), {"user_id": login, "role": Role.ADMIN.value}
-            )
+            connection.execute(sa.insert(user_roles), {"user_id": login, "role": Role.ADMIN.value})
             self._audit.record(
                 connection,
                 "operator.created",

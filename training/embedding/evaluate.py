@@ -17,12 +17,12 @@ HERE = Path(__file__).parent
 SHIPPED = HERE.parents[1] / "localai" / "rag" / "models" / "static-192"
 
 
-def _records(path: Path, fields: str) -> list[str]:
-    """One text a record: the named SMART fields (.T, .W) joined."""
+def _records(path: Path, field: str) -> list[str]:
+    """One text a record: the named SMART field."""
     records = re.split(r"^\.I .*$", path.read_text("latin-1"), flags=re.MULTILINE)[1:]
     parts = (re.split(r"^\.([A-Z])\s*$", record, flags=re.MULTILINE)[1:] for record in records)
     pairs = (zip(part[::2], part[1::2], strict=True) for part in parts)
-    return [" ".join(" ".join(t for f, t in pair if f in fields).split()) for pair in pairs]
+    return [" ".join(" ".join(t for f, t in pair if f == field).split()) for pair in pairs]
 
 
 def _relevant(path: Path) -> dict[int, set[int]]:
@@ -48,7 +48,7 @@ def ndcg(documents: np.ndarray, questions: np.ndarray, relevant: dict[int, set[i
 
 
 def _report(name: str, embed: Callable[[list[str]], np.ndarray], folder: Path) -> None:
-    documents = embed(_records(folder / "cran.all.1400", "TW"))
+    documents = embed(_records(folder / "cran.all.1400", "W"))
     questions = embed(_records(folder / "cran.qry", "W"))
     print(f"{name} {ndcg(documents, questions, _relevant(folder / 'cranqrel')):.3f}")
 

@@ -1,4 +1,4 @@
-"""The first schema: users, audit, approvals."""
+"""The first schema: users, audit, approvals, conversations, documents."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,8 @@ def upgrade() -> None:
     _audit()
     _approvals()
     _approval_votes()
+    _sessions()
+    _rag()
     op.execute("PRAGMA user_version = 1")
 
 
@@ -96,7 +98,8 @@ def _approvals() -> None:
     )
     _refuse("approvals", "UPDATE", "what happened cannot change", again, suffix="_of_written")
     unvoted = (
-        "NEW.state = 'executing' AND NEW.needed > (SELECT count(*) FROM approval_votes "
+        "OLD.state = 'approved' AND NEW.state = 'executing' AND NEW.needed > "
+        "(SELECT count(*) FROM approval_votes "
         "WHERE approval = NEW.id AND decision = 'approved' AND action_sha256 = NEW.action_sha256)"
     )
     _refuse("approvals", "UPDATE", "too few have approved it", unvoted, suffix="_without_votes")
@@ -123,6 +126,62 @@ def _approval_votes() -> None:
     _refuse("approval_votes", "INSERT", "it has been voted on", twice, suffix="_again")
     _refuse("approval_votes", "UPDATE", "votes are kept", "1")
     _refuse("approval_votes", "DELETE", "votes are kept", "1")
+
+
+def _sessions() -> None:
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("user_id", sa.Text, nullable=False, index=True),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("workspace", sa.Text, nullable=False),
+        sa.Column("created_us", sa.BigInteger, nullable=False),
+        sa.Column("updated_us", sa.BigInteger, nullable=False, index=True),
+    )
+    op.create_table(
+        "messages",
+        sa.Column("session_id", sa.Text, sa.ForeignKey("sessions.id"), primary_key=True),
+        sa.Column("seq", sa.Integer, primary_key=True),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("content", sa.Text),
+        sa.Column("tool_calls", sa.Text, nullable=False),
+        sa.Column("tool_call_id", sa.Text),
+        sa.Column("tool_name", sa.Text),
+        sa.Column("approval_id", sa.Text),
+        sa.Column("model", sa.Text),
+        sa.Column("is_interrupted", sa.Boolean, nullable=False),
+        sa.Column("created_us", sa.BigInteger, nullable=False),
+    )
+
+
+def _rag() -> None:
+    op.create_table(
+        "rag_collections",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("directory", sa.Text, nullable=False),
+        sa.Column("engine", sa.Text, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("dim", sa.Integer, nullable=False),
+        sa.Column("is_multilingual", sa.Boolean, nullable=False),
+        sa.Column("tokenizer_version", sa.Integer, nullable=False),
+        sa.Column("average_terms", sa.Float, nullable=False),
+        sa.Column("created_us", sa.BigInteger, nullable=False),
+        sa.Column("updated_us", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "rag_files",
+        sa.Column(
+            "collection",
+            sa.Text,
+            sa.ForeignKey("rag_collections.name", ondelete="CASCADE"),
+            primary_key=True,
+        ),
+        sa.Column("path", sa.Text, primary_key=True),
+        sa.Column("root", sa.Text, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("sha256", sa.Text, nullable=False),
+        sa.Column("chunks", sa.Integer, nullable=False),
+    )
 
 
 def _refuse(table: str, change: str, message: str, when: str, *, suffix: str = "") -> None:

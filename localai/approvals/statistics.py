@@ -1,6 +1,5 @@
 """Statistics over requests: how many, how they ended, how long people took. Pure."""
 
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,8 +36,8 @@ def summarise(since_us: int, rows: Sequence[Any]) -> Statistics:
         total=len(rows),
         by_status=dict(sorted(Counter(row.status for row in rows).items())),
         approval_rate=_share(len(approved), len(decided)),
-        avg_time=statistics.fmean(times) if times else None,
-        median_time=statistics.median(times) if times else None,
+        avg_time=sum(times) / len(times) if times else None,
+        median_time=_middle(times),
         p95_time=times[-(-95 * len(times) // 100) - 1] if times else None,
         expired_share=_share(len(expired), len(rows)),
         by_tool=_by_tool(rows),
@@ -50,6 +49,13 @@ def _by_tool(rows: Sequence[Any]) -> dict[str, dict[str, int]]:
     for row in rows:
         counted.setdefault(row.tool, Counter())[row.status] += 1
     return {tool: dict(sorted(counted[tool].items())) for tool in sorted(counted)}
+
+
+def _middle(times: Sequence[float]) -> float | None:
+    half = len(times) // 2
+    if not times:
+        return None
+    return times[half] if len(times) % 2 else (times[half - 1] + times[half]) / 2
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -1,0 +1,1 @@
+"""A conversation that can use tools, and the one path on which any tool runs."""

@@ -1,0 +1,203 @@
+"""The one path on which any tool runs: check, policy, gate, claim, run once, write down."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from localai.agent.tools import Context, Registry, Tool, ToolResult
+from localai.approvals import policy
+from localai.approvals.action import Action, Facts
+from localai.approvals.gate import Gate
+from localai.approvals.policy import Mode, Verdict
+from localai.approvals.records import Approval, Proposal, granted
+from localai.approvals.service import Approvals
+from localai.core.canonical import parse_object
+from localai.core.errors import Denied, LocalaiError
+from localai.core.records import Page
+from localai.infer.engine import ToolSpec
+from localai.rbac.permissions import Actor, Risk
+
+
+@dataclass(frozen=True)
+class ToolInfo:
+    """A tool as it is listed; `parameters` is a JSON schema."""
+
+    name: str
+    description: str
+    risk: str
+    permission: str
+    sandbox: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ToolOutcome:
+    """What came of a call; `approval` is None where nobody had to be asked."""
+
+    result: ToolResult
+    approval: Approval | None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the operator has set about asking."""
+
+    mode: Mode = "normal"
+    enabled: bool = True
+
+
+class Runner:
+    """Runs tools in one workspace, for people and for agents alike."""
+
+    def __init__(  # noqa: PLR0913 - what it stands on, and where it works
+        self,
+        registry: Registry,
+        approvals: Approvals,
+        require: Callable[[Actor, str], None],
+        rules: Rules,
+        *,
+        workspace: Path,
+        protected: tuple[Path, ...],
+    ) -> None:
+        self.workspace = workspace
+        self._registry = registry
+        self._approvals = approvals
+        self._require = require
+        self._rules = rules
+        self._protected = protected
+
+    def tools(self, actor: Actor) -> Page[ToolInfo]:
+        """Every tool."""
+        self._require(actor, "tools:read")
+        listed = tuple(_info(tool) for tool in self._registry.all())
+        return Page(listed, len(listed))
+
+    def tool(self, actor: Actor, name: str) -> ToolInfo:
+        """One tool; NotFound lists the nearest names."""
+        self._require(actor, "tools:read")
+        return _info(self._registry.get(name))
+
+    def specs(self, actor: Actor) -> Sequence[ToolSpec]:
+        """What a model is told about the tools."""
+        self._require(actor, "tools:read")
+        return tuple(tool.spec for tool in self._registry.all())
+
+    def run(  # noqa: PLR0913 - a call, its gate and its circumstances
+        self,
+        actor: Actor,
+        name: str,
+        arguments: str,
+        gate: Gate,
+        *,
+        reason: str | None = None,
+        session: str | None = None,
+    ) -> ToolOutcome:
+        """Run a tool with arguments as JSON text, once, after whatever the policy asks for.
+
+        Raises Invalid, NotFound or Denied before anything runs, and what the gate raises:
+        Rejected, Expired, Waiting (a Pending with `approval_id`), Conflict.
+        """
+        self._require(actor, "tools:run")
+        tool = self._registry.get(name)
+        self._require(actor, tool.permission)
+        actor = replace(actor, session=session or actor.session)
+        action = self._action(tool, parse_object(arguments), self.workspace)
+        risk = tool.risk_of(self._context(self.workspace), action.arguments)
+        verdict = policy.decide(
+            risk, self._rules.mode, enabled=self._rules.enabled, confined=tool.is_confined
+        )
+        proposal = Proposal(action, risk, tool.permission, verdict.rule, reason)
+        if verdict.effect == "ask":
+            return self._claimed(actor, gate.decide(self._approvals.open(actor, proposal)).id)
+        return ToolOutcome(self._unasked(actor, tool, proposal, verdict), None)
+
+    def resume(self, actor: Actor, prefix: str) -> ToolOutcome:
+        """Claim an approved request that nobody waits for any more, and run it."""
+        self._require(actor, "tools:run")
+        return self._claimed(actor, granted(self._approvals.get(actor, prefix, "approved")).id)
+
+    def settle(self, actor: Actor, prefix: str, gate: Gate) -> ToolOutcome:
+        """Bring a request to its end: ask if it waits, run if approved, else tell how it ended."""
+        self._require(actor, "tools:run")
+        approval = self._approvals.get(actor, prefix)
+        if approval.status == "pending":
+            approval = gate.decide(approval)
+        if approval.status in _RAN:
+            is_ok = approval.status == "succeeded"
+            text = f"{approval.status}: {approval.outcome}"
+            return ToolOutcome(ToolResult(is_ok, text, approval.outcome or ""), approval)
+        return self._claimed(actor, granted(approval).id)
+
+    def _claimed(self, actor: Actor, approval_id: str) -> ToolOutcome:
+        """State the stored call anew, claim it, and run exactly what is stored."""
+        stored = self._approvals.action(actor, approval_id)
+        tool = self._registry.get(stored.tool)
+        self._require(actor, tool.permission)
+        workspace = Path(stored.cwd)
+        action = self._action(tool, stored.arguments, workspace)
+        grant = self._approvals.claim(actor, approval_id, action)
+        context = self._context(workspace, grant.action.facts)
+        try:
+            result = tool.function(context, **grant.action.arguments)
+        except BaseException as error:
+            self._approvals.finish(grant, _failure(error), ok=False)
+            raise
+        ended = self._approvals.finish(grant, result.summary, ok=result.ok)
+        return ToolOutcome(result, ended)
+
+    def _unasked(
+        self, actor: Actor, tool: Tool, proposal: Proposal, verdict: Verdict
+    ) -> ToolResult:
+        note = partial(self._approvals.note_call, actor, proposal=proposal)
+        if verdict.effect == "deny":
+            note("tool.denied", outcome=verdict.reason)
+            message = f"the policy refuses {tool.name}: {verdict.reason}"
+            raise Denied(message, hint="ai config show security.mode")
+        if proposal.risk > Risk.LOW:
+            # What may do harm is never run unless it could be written down first.
+            note("tool.started", outcome=verdict.reason)
+        context = self._context(self.workspace, proposal.action.facts)
+        try:
+            result = tool.function(context, **proposal.action.arguments)
+        except BaseException as error:
+            note("tool.ran", outcome=_failure(error))
+            raise
+        note("tool.ran", outcome=result.summary)
+        return result
+
+    def _action(self, tool: Tool, arguments: Mapping[str, Any], workspace: Path) -> Action:
+        tool.check(arguments)
+        return Action(
+            tool=tool.name,
+            tool_schema_sha256=tool.schema_sha256,
+            arguments=arguments,
+            cwd=os.path.realpath(workspace),
+            sandbox=tool.sandbox,
+            facts=tool.facts(self._context(workspace), arguments),
+        )
+
+    def _context(self, workspace: Path, facts: Facts | None = None) -> Context:
+        return Context(workspace, self._protected, facts or Facts())
+
+
+_RAN = frozenset({"succeeded", "failed", "unknown"})
+
+
+def _info(tool: Tool) -> ToolInfo:
+    return ToolInfo(
+        name=tool.name,
+        description=tool.description,
+        risk=tool.risk.word,
+        permission=tool.permission,
+        sandbox=tool.sandbox,
+        parameters=tool.schema,
+    )
+
+
+def _failure(error: BaseException) -> str:
+    if isinstance(error, LocalaiError):
+        return error.message
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else repr(error)

@@ -1,0 +1,179 @@
+"""Tools: what each is called, takes, needs and risks. Schemas come from signatures.
+
+A tool's function takes a `Context` and then its arguments, and returns a `ToolResult`. What it
+can foresee going wrong is a result that says so; the model reads it.
+"""
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from localai.approvals.action import Facts
+from localai.core.canonical import digest
+from localai.core.errors import Invalid, NotFound
+from localai.infer.engine import ToolSpec
+from localai.rbac.permissions import Risk
+
+_TYPES: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a tool works: its workspace, what it must never touch, the facts it was granted on."""
+
+    workspace: Path
+    protected: tuple[Path, ...] = ()
+    facts: Facts = field(default_factory=Facts)
+
+
+@dataclass(frozen=True)
+class ToolResult:
+    """What a tool has to say; `summary` is one line for the record, `text` is for the model."""
+
+    ok: bool
+    text: str
+    summary: str
+
+
+def _no_facts(_context: Context, _arguments: Mapping[str, Any]) -> Facts:
+    return Facts()
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool; `raised_risk` can only lift a call above `risk`."""
+
+    name: str
+    function: Callable[..., ToolResult]
+    permission: str
+    risk: Risk
+    sandbox: str
+    is_confined: bool = True
+    raised_risk: Callable[[Context, Mapping[str, Any]], Risk] | None = None
+    facts: Callable[[Context, Mapping[str, Any]], Facts] = _no_facts
+
+    @property
+    def description(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the arguments."""
+        return _schema(self.function)
+
+    @cached_property
+    def schema_sha256(self) -> str:
+        """The digest of all that a model is told about the tool."""
+        told = {"name": self.name, "description": self.description, "parameters": self.schema}
+        return digest("localai-tool-v1", told)
+
+    @property
+    def spec(self) -> ToolSpec:
+        """What a model is told."""
+        return ToolSpec(self.name, self.description, self.schema)
+
+    def risk_of(self, context: Context, arguments: Mapping[str, Any]) -> Risk:
+        """The risk of this call; arguments and where they lead can raise it."""
+        raised = self.raised_risk(context, arguments) if self.raised_risk else self.risk
+        return max(self.risk, raised)
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Raise Invalid, naming what is expected, unless the arguments fit the schema."""
+        properties = self.schema["properties"]
+        required = set(self.schema["required"])
+        wrong = [f"{name} is missing" for name in sorted(required - arguments.keys())]
+        wrong += [f"{name!r} is not an argument" for name in arguments if name not in properties]
+        wrong += [
+            f"{name} is not {_expected(properties[name])}"
+            for name, value in arguments.items()
+            if name in properties and not _fits(value, properties[name])
+        ]
+        if wrong:
+            message = f"{self.name}: {'; '.join(wrong)}"
+            raise Invalid(message, hint=f"it takes {self._usage()}")
+
+    def _usage(self) -> str:
+        required = self.schema["required"]
+        told = [
+            f'"{name}"{"" if name in required else "?"}: {_expected(kind)}'
+            for name, kind in self.schema["properties"].items()
+        ]
+        return "{" + ", ".join(told) + "}"
+
+
+class Registry:
+    """The tools there are, by name."""
+
+    def __init__(self, tools: Iterable[Tool]) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+
+    def get(self, name: str) -> Tool:
+        """The tool of that name; NotFound lists the nearest names."""
+        if name in self._tools:
+            return self._tools[name]
+        near = difflib.get_close_matches(name, self._tools, n=3) or list(self._tools)
+        message = f"no tool {name!r}; did you mean {', '.join(near)}?"
+        raise NotFound(message, hint="ai tools list")
+
+    def all(self) -> tuple[Tool, ...]:
+        """Every tool, in the order of registration."""
+        return tuple(self._tools.values())
+
+
+def _schema(function: Callable[..., ToolResult]) -> dict[str, Any]:
+    hints = typing.get_type_hints(function, include_extras=True)
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    return {
+        "type": "object",
+        "properties": {each.name: _described(hints[each.name]) for each in parameters},
+        "required": [each.name for each in parameters if each.default is each.empty],
+        "additionalProperties": False,
+    }
+
+
+def _described(hint: Any) -> dict[str, Any]:
+    if typing.get_origin(hint) is Annotated:
+        kind, words = typing.get_args(hint)
+        return {**_kind(kind), "description": words}
+    return _kind(hint)
+
+
+def _kind(hint: Any) -> dict[str, Any]:
+    if hint in _TYPES:
+        return {"type": _TYPES[hint]}
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is list:
+        return {"type": "array", "items": _kind(inner[0])}
+    if origin in {types.UnionType, typing.Union} and inner[1:] == (types.NoneType,):
+        return {**_kind(inner[0]), "nullable": True}
+    message = f"a tool cannot take a {hint}"
+    raise TypeError(message)
+
+
+def _fits(value: Any, kind: Mapping[str, Any]) -> bool:
+    if value is None:
+        return bool(kind.get("nullable"))
+    match kind["type"]:
+        case "string":
+            return isinstance(value, str)
+        case "boolean":
+            return isinstance(value, bool)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "number":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case _:
+            return isinstance(value, list) and all(_fits(each, kind["items"]) for each in value)
+
+
+def _expected(kind: Mapping[str, Any]) -> str:
+    if kind["type"] == "array":
+        return f"a list of {kind['items']['type']}"
+    return str(kind["type"])

@@ -1,0 +1,1 @@
+"""Your documents: files to passages, passages to an index, questions to what answers them."""

@@ -1,0 +1,116 @@
+"""The index on Qdrant's engine inside the process; the one file that imports qdrant_edge."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+
+from localai.core.errors import Conflict, Unavailable
+from localai.core.files import private_dir
+from localai.rag.index import CANDIDATES, DENSE, SPARSE, Hit, Point, Search, alone
+from localai.rag.sparse import Sparse
+
+
+class EdgeIndex:
+    """One shard in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def create(self, dim: int) -> None:
+        """Make the shard beside its place and move it there, so that it is whole or absent."""
+        private_dir(self._folder.parent)
+        unfinished = self._folder.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        config = edge.EdgeConfig(
+            vectors={DENSE: edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine)},
+            sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        )
+        with _translated():
+            private_dir(unfinished)
+            edge.EdgeShard.create(str(unfinished), config).close()
+            unfinished.rename(self._folder)
+
+    def write(self, points: Sequence[Point]) -> None:
+        """Store the points, on disk when this returns; an id that is there is replaced."""
+        self._update(edge.UpdateOperation.upsert_points([_point(each) for each in points]))
+
+    def forget(self, files: Sequence[str], *, keep: Sequence[str] = ()) -> None:
+        """Remove the files' points, but not those of a version to keep."""
+        which = edge.Filter(must=[_among("file", files)], must_not=[_among("version", keep)])
+        self._update(edge.UpdateOperation.delete_points_by_filter(which))
+
+    def search(self, search: Search) -> list[Hit]:
+        """The best points first."""
+        with self._open() as shard:
+            found = shard.query(_request(search))
+        return [Hit(point.score, point.payload or {}) for point in found]
+
+    def count(self) -> int:
+        """How many points there are."""
+        with self._open() as shard:
+            return int(shard.count(edge.CountRequest()))
+
+    def _update(self, operation: edge.UpdateOperation) -> None:
+        with self._open() as shard:
+            shard.update(operation)
+            shard.flush()
+
+    @contextmanager
+    def _open(self) -> Iterator[edge.EdgeShard]:
+        with alone(self._folder), _translated():
+            shard = edge.EdgeShard.load(str(self._folder))
+            try:
+                yield shard
+            finally:
+                shard.close()
+
+
+def _point(point: Point) -> edge.Point:
+    vectors: dict[str, Any] = {SPARSE: _sparse(point.sparse)}
+    if point.dense is not None:
+        vectors[DENSE] = list(point.dense)
+    return edge.Point(point.id, vectors, point.payload)
+
+
+def _sparse(vector: Sparse) -> edge.SparseVector:
+    return edge.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+def _among(key: str, values: Sequence[str]) -> edge.FieldCondition:
+    return edge.FieldCondition(key=key, match=edge.MatchAny(list(values)))
+
+
+def _request(search: Search) -> edge.QueryRequest:
+    legs = []
+    if search.sparse is not None:
+        legs.append(edge.Query.Nearest(_sparse(search.sparse), using=SPARSE))
+    if search.dense is not None:
+        legs.append(edge.Query.Nearest(list(search.dense), using=DENSE))
+    if len(legs) == 1:
+        return edge.QueryRequest(limit=search.limit, query=legs[0], with_payload=True)
+    weights = [search.fusion.sparse, search.fusion.dense]
+    fusion: Any = edge.Fusion.Rrf(k=search.fusion.k, weights=weights)  # its stub knows no kinship
+    return edge.QueryRequest(
+        limit=search.limit,
+        query=fusion,
+        prefetches=[edge.Prefetch(limit=CANDIDATES, query=leg) for leg in legs],
+        with_payload=True,
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # The engine raises bare Exceptions; only their text tells them apart.
+        if "WouldBlock" in str(error):
+            message = "another program holds this collection"
+            raise Conflict(message, hint="close it, then try again") from error
+        message = "the index of this collection cannot be used"
+        hint = "ai rag collections rm NAME, then ai rag index PATH"
+        raise Unavailable(message, hint=hint) from error

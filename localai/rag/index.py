@@ -1,0 +1,146 @@
+"""What an index of passages is, whichever engine holds it, and the choice between engines.
+
+Knows neither engine. Both let one process in at a time, readers too, so every operation opens
+the folder, works and closes it under one file lock: a question asked while documents are being
+indexed waits for a batch, not for the run.
+"""
+
+import fcntl
+import importlib.util
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from localai.core.errors import Conflict, Unavailable
+from localai.rag.sparse import Sparse
+
+DENSE = "dense"
+SPARSE = "bm25"
+# How many candidates each leg hands to the fusion.
+CANDIDATES = 100
+# Searching 20,000 passages takes a millisecond in the edge engine; here 1,000 take 40.
+LOCAL_LIMIT = 5_000
+
+_PATIENCE_S = 10.0
+_RETRY_S = 0.02
+
+
+@dataclass(frozen=True)
+class Point:
+    """A passage to be stored; `dense` is None where the text has no direction."""
+
+    id: str
+    dense: Sequence[float] | None
+    sparse: Sparse
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Reciprocal rank fusion: its constant, and the weights of the two legs."""
+
+    k: int
+    sparse: float
+    dense: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """A question to the index; with both vectors their rankings are fused."""
+
+    dense: Sequence[float] | None
+    sparse: Sparse | None
+    fusion: Fusion
+    limit: int
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A stored passage that was found; scores compare within one search only."""
+
+    score: float
+    payload: dict[str, Any]
+
+
+class Index(Protocol):
+    """A folder of points; each payload names the `file` and the `version` of it that it is from."""
+
+    def create(self, dim: int) -> None:
+        """Make the folder, for dense vectors of `dim` numbers."""
+
+    def write(self, points: Sequence[Point]) -> None:
+        """Store the points, on disk when this returns; an id that is there is replaced."""
+
+    def forget(self, files: Sequence[str], *, keep: Sequence[str] = ()) -> None:
+        """Remove the files' points, but not those of a version to keep."""
+
+    def search(self, search: Search) -> list[Hit]:
+        """The best points first."""
+
+    def count(self) -> int:
+        """How many points there are."""
+
+
+def preferred_engine() -> str:
+    """`edge`, Qdrant's engine inside the process, where its wheel exists; `local` elsewhere."""
+    return "edge" if importlib.util.find_spec("qdrant_edge") else "local"
+
+
+def open_index(engine: str, folder: Path) -> Index:
+    """The index in the folder, held by the engine that made it."""
+    if engine == "local":
+        from localai.rag.local import LocalIndex  # noqa: PLC0415 - imports for over a second
+
+        return LocalIndex(folder)
+    try:
+        from localai.rag.edge import EdgeIndex  # noqa: PLC0415 - has no wheel on some machines
+    except ImportError as error:
+        message = "this collection was made with qdrant-edge-py, which is not installed"
+        raise Unavailable(message, hint="pip install qdrant-edge-py") from error
+    return EdgeIndex(folder)
+
+
+def destroy(folder: Path) -> None:
+    """Remove the index and its lock, if they are there."""
+    if not folder.exists():
+        return
+    with alone(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        _lock(folder).unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the index's lock; Conflict if it is gone, or if another process keeps it for long."""
+    if not folder.exists():
+        message = "the index of this collection is gone"
+        raise Conflict(message, hint="ai rag collections rm NAME, then ai rag index PATH")
+    handle = os.open(_lock(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _acquire(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_suffix(".lock")
+
+
+def _acquire(handle: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                message = "another ai process holds this collection"
+                raise Conflict(message, hint="try again when it is done") from error
+            time.sleep(_RETRY_S)
+        else:
+            return

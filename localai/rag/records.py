@@ -1,0 +1,83 @@
+"""What leaves the room: reports, collections, passages, answers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+# The embedding model that ships; English, 192 numbers.
+SHIPPED_MODEL = "localai/static-192"
+
+Action = Literal["added", "updated", "unchanged", "removed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an index run has come: `done` of `total` files looked at, and the last of them."""
+
+    done: int
+    total: int
+    source: str
+    action: Action
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was not indexed, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What an index run did, in files; `chunks` counts the passages that it wrote."""
+
+    collection: str
+    added: int
+    updated: int
+    unchanged: int
+    removed: int
+    skipped: tuple[Skipped, ...]
+    chunks: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One collection of indexed files; times are RFC 3339 in UTC."""
+
+    name: str
+    model: str
+    dim: int
+    engine: str
+    files: int
+    chunks: int
+    roots: tuple[str, ...]
+    created_at: str | None
+    updated_at: str | None
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of a file; `location` gives its lines as `L12-L30`, `n` is what an answer cites."""
+
+    n: int
+    source: str
+    title: str
+    location: str
+    score: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The passages found for a question, best first; `model` is the one that embedded them.
+
+    `answer` is None where no language model was asked.
+    """
+
+    question: str
+    collection: str
+    answer: str | None
+    passages: tuple[Passage, ...]
+    model: str
+    timings_ms: dict[str, float]

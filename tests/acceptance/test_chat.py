@@ -1,0 +1,172 @@
+"""`ai chat` with a real GGUF file through the real engine."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import gguf_models
+import pytest
+from terminal import Ai
+
+
+def test_without_a_model_the_exit_is_6_and_the_command_that_gets_one(ai: Ai) -> None:
+    """The newcomer learns what to type."""
+    asked = ai("chat", "hello")
+    assert asked.code == 6
+    assert "hint: ai models add FILE.gguf" in asked.err
+
+
+def test_an_answer_is_plain_text_in_a_pipe(ai: Ai, with_model: Callable[..., str]) -> None:
+    """Only the answer is on standard output."""
+    with_model(default="안녕하세요! **Hello.**")
+    assert ai("chat", "hi").out == "안녕하세요! **Hello.**\n"
+
+
+def test_standard_input_is_added_to_the_prompt(ai: Ai, with_model: Callable[..., str]) -> None:
+    """`cat file | ai chat question`."""
+    with_model([("'the file' in last.content and 'sum up' in last.content", "Both were read.")])
+    assert ai("chat", "sum up", stdin="the file").out == "Both were read.\n"
+
+
+def test_a_conversation_continues_with_what_was_said(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """`-c` takes the last conversation, `--session` any."""
+    with_model([("messages | selectattr('role', 'eq', 'user') | list | length == 2", "Second.")])
+    first = ai("chat", "one", "--json").json
+    assert ai("chat", "-c", "two").out == "Second.\n"
+    assert ai("chat", "--session", first["session"][:6], "three").code == 0
+    shown = ai("sessions", "show", first["session"][:6], "--json").json
+    assert [turn["role"] for turn in shown["turns"]] == ["user", "assistant"] * 3
+
+
+def test_the_json_result_has_the_fixed_fields(ai: Ai, with_model: Callable[..., str]) -> None:
+    """Scripts rely on these names."""
+    with_model(default="Yes.")
+    result = ai("chat", "really?", "--json").json
+    assert result["text"] == "Yes."
+    assert set(result) == {
+        "session",
+        "model",
+        "route",
+        "text",
+        "tool_calls",
+        "pending",
+        "usage",
+    }
+    assert set(result["usage"]) == {
+        "prompt_tokens",
+        "cached_tokens",
+        "completion_tokens",
+        "ttft_ms",
+        "tokens_per_second",
+    }
+
+
+def test_a_stream_of_json_is_one_event_a_line(ai: Ai, with_model: Callable[..., str]) -> None:
+    """The last event is the result."""
+    with_model(default="One piece after another.")
+    lines = ai("chat", "go", "--json", "--stream").out.splitlines()
+    events = [json.loads(line) for line in lines]
+    said = "".join(event["text"] for event in events if event["event"] == "said")
+    assert said == "One piece after another."
+    assert events[-1]["event"] == "done"
+
+
+def test_ctrl_c_keeps_what_was_said(ai: Ai, with_model: Callable[..., str]) -> None:
+    """Exit 130, and the conversation holds the beginning of the answer."""
+    with_model(default=gguf_models.Loop("on and on "))
+    with ai.start("chat", "talk") as talking:
+        assert talking.stdin is not None
+        assert talking.stdout is not None
+        talking.stdin.close()
+        heard = talking.stdout.read(40)
+        talking.send_signal(signal.SIGINT)
+        assert talking.wait(timeout=30) == 130
+    shown = ai("sessions", "show", _only(ai), "--json").json
+    last = shown["turns"][-1]
+    assert last["is_interrupted"]
+    assert last["content"].startswith(heard)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "garbage"])
+def test_a_broken_file_is_refused_at_once(ai: Ai, kind: str) -> None:
+    """`add` says that the file is broken; nothing is registered."""
+    whole = gguf_models.scripted(ai.workspace / "whole.gguf", [])
+    broken = ai.workspace / "broken.gguf"
+    if kind == "truncated":
+        gguf_models.truncated(broken, whole)
+    else:
+        gguf_models.garbage(broken, magic=True)
+    assert ai("models", "add", broken).code == 2
+    assert ai("models", "list", "--json").json["items"] == []
+
+
+def test_a_file_that_breaks_later_is_an_error_not_a_crash(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """The engine never sees a file whose tensors are cut off."""
+    with_model()
+    linked = Path(ai("models", "list", "--json").json["items"][0]["file"])
+    whole = linked.read_bytes()
+    linked.write_bytes(whole[: len(whole) // 2])
+    asked = ai("chat", "hi")
+    assert asked.code in {2, 6}
+    assert "Traceback" not in asked.err
+
+
+def test_a_file_that_vanished_is_named(ai: Ai, with_model: Callable[..., str]) -> None:
+    """The error says which file, and what to type."""
+    name = with_model()
+    linked = ai("models", "list", "--json").json["items"][0]["file"]
+    (ai.workspace.parent / "scripted.gguf").unlink()
+    asked = ai("chat", "hi")
+    assert asked.code == 6
+    assert linked in asked.err
+    assert f"ai models rm {name}" in asked.err
+
+
+def test_a_conversation_that_outgrows_the_context_says_so_and_is_kept(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """Nothing is cut silently, nothing is lost."""
+    with_model()
+    ai("chat", "first")
+    grown = ai("--set", "engine.context=512", "chat", "-c", "word " * 2000)
+    assert grown.code == 2
+    assert "context is 512" in grown.err
+    assert len(ai("sessions", "show", _only(ai), "--json").json["turns"]) >= 2
+
+
+def _only(ai: Ai) -> str:
+    return ai("sessions", "list", "-q").out.strip()
+
+
+def test_models_are_added_listed_used_and_removed(ai: Ai, with_model: Callable[..., str]) -> None:
+    """The file that was linked stays."""
+    name = with_model()
+    ai("models", "use", name)
+    listed = ai("models", "list", "--json").json["items"]
+    assert [(each["name"], each["roles"]) for each in listed] == [("scripted", ["chat"])]
+    assert ai("models", "info", name, "--json").json["has_template"]
+    assert ai("models", "rm", name).code == 2  # nobody is there to say yes
+    assert ai("models", "rm", name, "-y").code == 0
+    assert (ai.workspace.parent / "scripted.gguf").exists()
+    assert ai("models", "list", "--json").json["items"] == []
+
+
+def test_usage_is_said_on_standard_error(ai: Ai, with_model: Callable[..., str]) -> None:
+    """Figures do not mix with the answer."""
+    with_model(default="Fine.")
+    asked = ai("chat", "--usage", "how are you?")
+    assert asked.out == "Fine.\n"
+    assert "generated, first after" in asked.err
+
+
+def test_a_hostile_answer_cannot_steer_the_terminal(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """Escape sequences of the model are spelled out."""
+    with_model(default="\x1b[2Jgone \u202etfel")
+    assert ai("chat", "hi").out == "\\u{001B}[2Jgone \\u{202E}tfel\n"

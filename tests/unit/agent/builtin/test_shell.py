@@ -1,0 +1,271 @@
+"""The tool that runs a program."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from localai.agent.builtin import shell
+from localai.agent.builtin.shell import Output
+from localai.agent.tools import Context, ToolResult
+from localai.core.errors import Denied, Invalid, NotFound
+
+(_TOOL,) = shell.TOOLS
+
+
+def _run(context: Context, *argv: str, **more: str) -> ToolResult:
+    """State the facts and run at once, as the runner does."""
+    arguments: dict[str, Any] = {"argv": list(argv), **more}
+    facts = _TOOL.facts(context, arguments)
+    return shell.run_command(Context(context.workspace, context.protected, facts), **arguments)
+
+
+def _python(context: Context, code: str) -> ToolResult:
+    return _run(context, sys.executable, "-c", code)
+
+
+def test_returns_exit_code_and_both_outputs(context: Context) -> None:
+    """Standard error is part of what it said."""
+    result = _run(context, "sh", "-c", "echo out; echo err >&2")
+    assert (result.ok, result.text, result.summary) == (
+        True,
+        "exit code 0\nout\nerr\n",
+        "exit code 0",
+    )
+
+
+def test_another_exit_code_is_a_failure(context: Context) -> None:
+    """And is told."""
+    result = _run(context, "sh", "-c", "exit 3")
+    assert (result.ok, result.summary) == (False, "exit code 3")
+
+
+def test_a_signal_is_named(context: Context) -> None:
+    """Not a negative number."""
+    assert _run(context, "sh", "-c", "kill -TERM $$").summary == "ended by SIGTERM"
+    assert shell._ending(-200) == "ended by signal 200"
+
+
+def test_there_is_no_shell(context: Context, workspace: Path) -> None:
+    """Elements arrive as they are, whatever they hold."""
+    result = _run(context, "printf", "%s\\n", "$(touch x)", "; touch x", "*")
+    assert result.text == "exit code 0\n$(touch x)\n; touch x\n*\n"
+    assert list(workspace.iterdir()) == []
+
+
+def test_runs_in_the_workspace_or_below(context: Context, workspace: Path) -> None:
+    """The directory is relative to the workspace."""
+    (workspace / "sub").mkdir()
+    assert _run(context, "pwd").text.split("\n")[1] == str(workspace)
+    assert _run(context, "pwd", cwd="sub").text.split("\n")[1] == str(workspace / "sub")
+
+
+@pytest.mark.parametrize(("cwd", "error"), [("..", Denied), ("/", Denied), ("none", NotFound)])
+def test_runs_nowhere_else(context: Context, cwd: str, error: type[Exception]) -> None:
+    """Not outside, not where nothing is."""
+    with pytest.raises(error):
+        _run(context, "pwd", cwd=cwd)
+
+
+def test_environment_is_clean(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own variables and other programs' secrets are not passed on."""
+    monkeypatch.setenv("LOCALAI_PASSPHRASE", "secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    monkeypatch.setenv("LANG", "ko_KR.UTF-8")
+    result = _run(context, "env")
+    names = {line.split("=")[0] for line in result.text.splitlines()[1:]}
+    assert names <= {*shell._KEPT, "PATH", "TERM"}
+    assert "LANG=ko_KR.UTF-8" in result.text
+    assert "TERM=dumb" in result.text
+
+
+def test_relative_folders_on_path_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workspace does not choose the program."""
+    monkeypatch.setenv("PATH", "bin:.::/usr/bin:/bin")
+    assert shell.environment()["PATH"] == "/usr/bin:/bin"
+
+
+def test_standard_input_is_empty(context: Context) -> None:
+    """A program that asks gets no answer instead of waiting for one."""
+    assert _python(context, "import sys; print(repr(sys.stdin.read()))").text.endswith("''\n")
+
+
+def test_there_is_no_terminal(context: Context) -> None:
+    """A program cannot reach the person's terminal behind our back."""
+    result = _run(context, "sh", "-c", "exec < /dev/tty")
+    assert not result.ok
+
+
+def test_the_name_is_kept_and_the_resolved_path_runs(context: Context, workspace: Path) -> None:
+    """A program that looks at its name sees the one it was called by."""
+    (workspace / "tool").symlink_to("/bin/sh")
+    result = _run(context, "./tool", "-c", "echo $0")
+    assert result.text == "exit code 0\n./tool\n"
+
+
+@pytest.mark.parametrize("argv", [[], [""], ["ls", "a\0b"]])
+def test_argv_must_name_a_program(context: Context, argv: list[str]) -> None:
+    """Nothing to run is told before anybody is asked."""
+    with pytest.raises(Invalid, match="argv"):
+        _TOOL.facts(context, {"argv": argv})
+
+
+def test_an_unknown_program_is_not_found(context: Context) -> None:
+    """Before anybody is asked."""
+    with pytest.raises(NotFound, match="no program no-such-program"):
+        _TOOL.facts(context, {"argv": ["no-such-program"]})
+
+
+def test_a_program_that_vanishes_while_it_is_digested_is_refused(
+    context: Context, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be digested cannot be approved."""
+    monkeypatch.setattr("shutil.which", lambda *_, **__: str(workspace / "gone"))
+    with pytest.raises(Invalid, match="cannot be read"):
+        _TOOL.facts(context, {"argv": ["gone"]})
+
+
+def test_what_is_no_program_fails_to_run(context: Context, workspace: Path) -> None:
+    """A file without a format that the system knows."""
+    program = workspace / "x"
+    program.write_text("\x7fnothing that runs")
+    program.chmod(0o755)
+    result = _run(context, "./x")
+    assert not result.ok
+    assert "cannot be run" in result.text
+
+
+def _shim(folder: Path, content: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    program = folder / "greet"
+    program.write_text(f"#!/bin/sh\necho {content}\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_facts_tell_programs_apart(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shim earlier on PATH, another content and another environment are other facts."""
+    program = _shim(tmp_path / "late", "hello")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'early'}:{tmp_path / 'late'}:{os.environ['PATH']}")
+    arguments = {"argv": ["greet"]}
+    first = _TOOL.facts(context, arguments)
+    assert first.program is not None
+    assert first.program.path == str(program)
+    _shim(tmp_path / "late", "edited")
+    second = _TOOL.facts(context, arguments)
+    _shim(tmp_path / "early", "hello")
+    third = _TOOL.facts(context, arguments)
+    monkeypatch.setenv("LANG", "xx")
+    fourth = _TOOL.facts(context, arguments)
+    assert len({first.program, second.program, third.program}) == 3
+    assert fourth.environment_sha256 != third.environment_sha256 == first.environment_sha256
+
+
+def test_facts_name_the_directory(context: Context, workspace: Path) -> None:
+    """A folder that was swapped for another is another fact."""
+    (workspace / "sub").mkdir()
+    arguments = {"argv": ["ls"], "cwd": "sub"}
+    first = _TOOL.facts(context, arguments)
+    (workspace / "sub").rename(workspace / "old")
+    (workspace / "sub").mkdir()
+    assert _TOOL.facts(context, arguments).files != first.files
+
+
+def test_a_long_output_keeps_its_beginning_and_end(context: Context) -> None:
+    """The middle is left out, visibly, and does not fill our memory."""
+    size = shell.MAX_OUTPUT * 3
+    result = _python(context, f"print('<' + 'x' * {size - 3} + '>')")
+    missing = size - shell.MAX_OUTPUT
+    assert f"\n[clipped: {missing} of {size} bytes]\n" in result.text
+    assert result.text.startswith("exit code 0\n<xxx")
+    assert result.text.endswith("xxx>\n")
+
+
+def test_output_that_just_fits_is_whole() -> None:
+    """Nothing is clipped before it must be."""
+    output = Output(8)
+    output.add(b"abc")
+    output.add(b"defgh")
+    assert output.text == "abcdefgh"
+    output.add(b"i")
+    assert output.text == "abcd\n[clipped: 1 of 9 bytes]\nfghi"
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _wait_until_gone(pid: int) -> None:
+    until = time.monotonic() + 20
+    while not _is_gone(pid):
+        assert time.monotonic() < until, "it still runs"
+        time.sleep(0.01)
+
+
+def test_time_is_bounded(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs too long is stopped, with all that it started; its output is kept."""
+    monkeypatch.setattr(shell, "TIMEOUT_S", 0.5)
+    result = _run(context, "sh", "-c", "sleep 300 & echo $!; sleep 300")
+    assert (result.ok, result.summary) == (False, "stopped after 0.5 seconds")
+    _wait_until_gone(int(result.text.split("\n")[1]))
+
+
+def test_what_ignores_the_polite_signal_is_killed(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM first, SIGKILL after the grace."""
+    monkeypatch.setattr(shell, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(shell, "_GRACE_S", 0.1)
+    result = _run(context, "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done")
+    assert result.text == "stopped after 0.5 seconds\nup\n"
+
+
+def test_a_program_that_closes_its_output_is_still_bounded(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of output is not the end of the program."""
+    monkeypatch.setattr(shell, "TIMEOUT_S", 0.5)
+    result = _run(context, "sh", "-c", "exec >&- 2>&-; sleep 300")
+    assert result.summary == "stopped after 0.5 seconds"
+
+
+def test_what_it_leaves_behind_is_ended(context: Context) -> None:
+    """A background process holds the output open; it neither delays us nor stays."""
+    result = _run(context, "sh", "-c", "sleep 300 & echo $!")
+    assert result.summary == "exit code 0"
+    _wait_until_gone(int(result.text.split("\n")[1]))
+
+
+def test_an_interrupt_ends_the_program_and_goes_on(
+    context: Context, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while it runs: nothing stays, and the interrupt is ours to feel."""
+    started: list[int] = []
+
+    def interrupted(process: "subprocess.Popen[bytes]", *_: object) -> bool:
+        started.append(process.pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shell, "_collect", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _run(context, "sleep", "300")
+    _wait_until_gone(started[0])
+
+
+def test_signals_to_nobody_are_no_error() -> None:
+    """The group may be gone before it is ended."""
+    with subprocess.Popen(["true"], start_new_session=True) as ended:
+        pass
+    shell._signal(ended.pid, signal.SIGKILL)

@@ -1,0 +1,105 @@
+"""Secrets are taken out of text, by shape and by value."""
+
+import pytest
+
+from localai.core.redact import MARK, redact, redact_all, remember
+
+CANARY = "c4n4ry-hunter2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"lai_k3y1d_{CANARY}_abcdef",
+        "sk-proj-Abc_123-c4n4ry-hunter2xyz",
+        "ghp_c4n4ryhunter2hunter2",
+        "hf_c4n4ryhunter2hunter2",
+        "AKIAC4N4RYHUNTER2XXX",
+        "xoxb-1234-c4n4ry-hunter2",
+        f"https://hooks.slack.com/services/T0/B0/{CANARY}",
+        f"Authorization: Bearer {CANARY}",
+        f"authorization: basic {CANARY}==",
+        f"postgresql://ai:{CANARY}@db/ai",
+        f"redis://:{CANARY}@db",
+        f"password={CANARY}",
+        f"PASSWORD: {CANARY}",
+        f'{{"smtp_password": "{CANARY} with spaces"}}',
+        f'{{"apiKey": "quote\\" {CANARY}"}}',
+        f"--api-key='{CANARY} two'",
+        f"LOCALAI_PASSPHRASE={CANARY}",
+        f"LOCALAI_SECRET_TOKEN={CANARY}&next=1",
+        f"-----BEGIN RSA PRIVATE KEY-----\n{CANARY}\n-----END RSA PRIVATE KEY-----",
+        f"-----BEGIN PRIVATE KEY-----\n{CANARY} cut off",
+    ],
+)
+def test_a_secret_is_known_by_its_shape(text: str) -> None:
+    """Nothing of it stays, and the place is marked."""
+    shown = redact(text)
+    assert MARK in shown
+    assert "hunter2" not in shown.lower()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the secret smtp-password is not set",
+        "hint: ai secrets set smtp-password",
+        "1200 tokens, 35 tokens/s",
+        "risk-management-framework-overview.md",
+        "3f2a9c0b11d2e3f43f2a9c0b11d2e3f4",
+        "https://example.org/path?page=2",
+        "the tokenizer: bpe",
+        "",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    """A log that redacts everything tells nothing."""
+    assert redact(text) == text
+
+
+def test_what_stands_around_a_secret_stays() -> None:
+    """The reader sees what was said."""
+    assert redact("user=jun password=x123 host=db") == f"user=jun password={MARK} host=db"
+    assert redact("to postgresql://ai:pw@db/ai now") == f"to postgresql://ai:{MARK}@db/ai now"
+
+
+def test_a_value_once_known_is_taken_out_everywhere() -> None:
+    """Whatever its shape."""
+    remember("plain words")
+    assert redact("said 'plain words' twice: plain words") == f"said '{MARK}' twice: {MARK}"
+
+
+def test_a_secret_that_contains_another_is_taken_out_whole() -> None:
+    """In whichever order they were learned."""
+    remember("horse")
+    remember("horse battery")
+    remember("correct horse battery")
+    assert redact("correct horse battery") == MARK
+
+
+@pytest.mark.parametrize("value", ["", "a", "abc"])
+def test_a_value_that_is_no_secret_is_not_remembered(value: str) -> None:
+    """Or every text with that letter would be unreadable."""
+    remember(value)
+    assert redact("abacus abc") == "abacus abc"
+
+
+def test_structures_are_redacted_at_every_depth() -> None:
+    """Texts by what they hold, anything by the name that points at it."""
+    remember('quote"and\\slash')
+    found = redact_all(
+        {
+            "a": [{"text": 'is quote"and\\slash'}, ("Bearer abcdefgh12345", 5)],
+            "smtp_password": CANARY,
+            "api-key": {"value": CANARY},
+            "token": None,
+            "max_tokens": 256,
+        }
+    )
+    assert found == {
+        "a": [{"text": f"is {MARK}"}, [MARK, 5]],
+        "smtp_password": MARK,
+        "api-key": MARK,
+        "token": None,
+        "max_tokens": 256,
+    }

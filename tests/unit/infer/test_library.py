@@ -1,0 +1,276 @@
+"""The model library on a real folder."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import gguf_models
+import pytest
+
+from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from localai.infer.gguf_file import inspect
+from localai.infer.library import GgufInfo, Library
+
+ACTOR = object()
+
+
+def _allow(_: object, __: str) -> None:
+    """Everybody may."""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A model where a person keeps it."""
+    (tmp_path / "downloads").mkdir()
+    return gguf_models.random_llama(tmp_path / "downloads" / "tiny-model.Q8.gguf")
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    """An empty library whose chat model is `tiny-model.Q8`."""
+    roles = {"chat": "tiny-model.Q8", "code": ""}
+    return Library(tmp_path / "models", _allow, inspect, roles)
+
+
+def test_a_model_is_named_after_its_stem(library: Library, file: Path) -> None:
+    """The record is the contract of `--json`."""
+    assert asdict(library.add(ACTOR, file)) == {
+        "name": "tiny-model.Q8",
+        "file": str(file),
+        "size_bytes": file.stat().st_size,
+        "architecture": "llama",
+        "quantization": "F16",
+        "context": 2048,
+        "roles": ("chat",),
+    }
+
+
+def test_a_link_leaves_the_file_where_it_is(library: Library, file: Path, tmp_path: Path) -> None:
+    """Nothing is copied, and `rm` spares the original."""
+    library.add(ACTOR, file)
+    place = tmp_path / "models/tiny-model.Q8.gguf"
+    assert place.readlink() == file
+    assert library.file(ACTOR, "tiny-model.Q8") == file
+    library.remove(ACTOR, "tiny-model.Q8")
+    assert file.exists()
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_copy_is_private_whole_and_removed(library: Library, file: Path, tmp_path: Path) -> None:
+    """It stands on its own."""
+    model = library.add(ACTOR, file, name="mine", copy=True)
+    place = tmp_path / "models/mine.gguf"
+    assert model.file == str(place)
+    assert place.read_bytes() == file.read_bytes()
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert library.info(ACTOR, "mine").is_copy
+    library.remove(ACTOR, "mine")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_relative_path_is_made_absolute(
+    library: Library, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link must hold from everywhere."""
+    monkeypatch.chdir(file.parent)
+    assert library.add(ACTOR, Path(file.name)).file == str(file)
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_adding_twice_changes_nothing(library: Library, file: Path, copy: bool) -> None:
+    """`ai models add` is safe to repeat."""
+    first = library.add(ACTOR, file, copy=copy)
+    assert library.add(ACTOR, file, copy=copy) == first
+    assert library.page(ACTOR).total == 1
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_a_name_is_taken_once(library: Library, file: Path, tmp_path: Path, copy: bool) -> None:
+    """Another file under the name is a conflict that names the way out."""
+    library.add(ACTOR, file, copy=copy)
+    other = gguf_models.random_llama(tmp_path / "other.gguf", seed=8, context=64)
+    with pytest.raises(Conflict, match=r"named tiny-model\.Q8") as caught:
+        library.add(ACTOR, other, name="tiny-model.Q8")
+    assert "--name" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["../up", ".hidden", "", "a/b", "한글", "a b", "a\n"])
+def test_a_name_is_a_plain_word(library: Library, file: Path, name: str) -> None:
+    """It becomes a file's name; an empty one is the stem."""
+    if not name:
+        assert library.add(ACTOR, file, name=name).name == "tiny-model.Q8"
+        return
+    with pytest.raises(Invalid, match="model's name"):
+        library.add(ACTOR, file, name=name)
+
+
+def test_a_missing_file_is_not_found(library: Library, tmp_path: Path) -> None:
+    """Also where it is a folder."""
+    with pytest.raises(NotFound):
+        library.add(ACTOR, tmp_path / "none.gguf")
+    with pytest.raises(NotFound):
+        library.add(ACTOR, tmp_path, name="folder")
+
+
+def test_a_broken_file_is_not_registered(library: Library, file: Path, tmp_path: Path) -> None:
+    """Neither link nor sidecar stays."""
+    broken = gguf_models.truncated(tmp_path / "broken.gguf", file)
+    with pytest.raises(Invalid):
+        library.add(ACTOR, broken)
+    assert library.page(ACTOR).items == []
+
+
+def test_a_name_nearly_right_is_offered(library: Library, file: Path) -> None:
+    """A typo costs one look."""
+    library.add(ACTOR, file)
+    with pytest.raises(NotFound, match=r"near: tiny-model\.Q8"):
+        library.get(ACTOR, "tinymodel.Q8")
+    with pytest.raises(NotFound) as caught:
+        library.get(ACTOR, "../../etc/passwd")
+    assert caught.value.hint == "ai models list"
+
+
+def test_info_says_more(library: Library, file: Path) -> None:
+    """What the header knows."""
+    library.add(ACTOR, file)
+    info = library.info(ACTOR, "tiny-model.Q8")
+    assert (info.title, info.has_template, info.is_copy) == ("tiny-model.Q8", True, False)
+    assert info.parameters > 1000
+
+
+def test_a_file_that_vanished_is_listed_and_named(library: Library, file: Path) -> None:
+    """It can be removed, and until then says what to type."""
+    added = library.add(ACTOR, file)
+    file.unlink()
+    assert library.page(ACTOR).items == [added]
+    for ask in (library.info, library.file):
+        with pytest.raises(Unavailable, match=str(file)) as caught:
+            ask(ACTOR, "tiny-model.Q8")
+        assert "ai models rm tiny-model.Q8" in str(caught.value.hint)
+    library.remove(ACTOR, "tiny-model.Q8")
+    assert library.page(ACTOR).total == 0
+
+
+def test_a_vanished_file_without_sidecar_is_still_listed(
+    library: Library, file: Path, tmp_path: Path
+) -> None:
+    """Its size is not known any more."""
+    library.add(ACTOR, file)
+    (tmp_path / "models/tiny-model.Q8.json").unlink()
+    file.unlink()
+    (model,) = library.page(ACTOR).items
+    assert (model.architecture, model.size_bytes, model.file) == ("unreadable", 0, str(file))
+
+
+def test_a_header_is_read_once_until_the_file_changes(tmp_path: Path, file: Path) -> None:
+    """Listing costs no reader; a file replaced in place is read again."""
+    read: list[Path] = []
+
+    def counting(path: Path) -> GgufInfo:
+        read.append(path)
+        return inspect(path)
+
+    library = Library(tmp_path / "models", _allow, counting, {})
+    library.add(ACTOR, file)
+    library.page(ACTOR)
+    assert len(read) == 1
+    gguf_models.random_llama(file, context=64)
+    os.utime(file, ns=(1, 1))
+    assert library.get(ACTOR, "tiny-model.Q8").context == 64
+    assert library.get(ACTOR, "tiny-model.Q8").context == 64
+    assert len(read) == 2
+
+
+def test_a_file_that_broke_later_is_listed(library: Library, file: Path) -> None:
+    """So that it can be seen and removed."""
+    library.add(ACTOR, file)
+    gguf_models.garbage(file, 100)
+    (model,) = library.page(ACTOR).items
+    assert (model.architecture, model.size_bytes) == ("unreadable", 100)
+
+
+def test_a_file_put_into_the_folder_is_a_model(
+    library: Library, file: Path, tmp_path: Path
+) -> None:
+    """`models.dir` may be a folder of models; we remove none that we did not put there."""
+    (tmp_path / "models").mkdir()
+    shutil.copy(file, tmp_path / "models/dropped.gguf")
+    shutil.copy(file, tmp_path / "models/not a name.gguf")
+    assert [model.name for model in library.page(ACTOR).items] == ["dropped"]
+    with pytest.raises(Conflict, match="by hand"):
+        library.remove(ACTOR, "dropped")
+    assert (tmp_path / "models/dropped.gguf").exists()
+
+
+def test_a_disk_without_room_takes_no_copy(
+    library: Library, file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Checked before the first byte; a link needs no room."""
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(Unavailable, match="1,000"):
+        library.add(ACTOR, file, copy=True)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize(("call", "copy"), [("symlink_to", False), ("replace", True)])
+def test_a_file_system_that_refuses_leaves_nothing(
+    library: Library,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    call: str,
+    copy: bool,
+) -> None:
+    """Neither a link nor half a copy."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("not permitted")
+
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(Unavailable):
+        library.add(ACTOR, file, copy=copy)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize(("role", "name"), [("chat", "tiny-model.Q8"), ("code", "tiny-model.Q8")])
+def test_a_role_falls_back_to_the_chat_model(library: Library, role: str, name: str) -> None:
+    """Code without a model of its own is chat's."""
+    assert library.choose(ACTOR, role) == name
+
+
+def test_without_a_choice_the_first_model_serves(tmp_path: Path, file: Path) -> None:
+    """And without a model the error says how to get one."""
+    library = Library(tmp_path / "models", _allow, inspect, {})
+    with pytest.raises(Unavailable) as caught:
+        library.choose(ACTOR, "chat")
+    assert caught.value.hint == "ai models add FILE.gguf"
+    library.add(ACTOR, file, name="b")
+    library.add(ACTOR, file, name="a")
+    assert library.choose(ACTOR, "chat") == "a"
+
+
+def _refuse(_: object, permission: str) -> None:
+    raise Denied(permission)
+
+
+@pytest.mark.parametrize(
+    ("act", "permission"),
+    [
+        (lambda library: library.add(ACTOR, Path("x.gguf")), "models:write"),
+        (lambda library: library.remove(ACTOR, "x"), "models:write"),
+        (lambda library: library.page(ACTOR), "models:read"),
+        (lambda library: library.get(ACTOR, "x"), "models:read"),
+        (lambda library: library.info(ACTOR, "x"), "models:read"),
+        (lambda library: library.file(ACTOR, "x"), "models:read"),
+        (lambda library: library.choose(ACTOR, "chat"), "models:read"),
+    ],
+)
+def test_permission_is_asked_first(
+    tmp_path: Path, act: Callable[[Library], object], permission: str
+) -> None:
+    """Before anything is looked at."""
+    with pytest.raises(Denied, match=permission):
+        act(Library(tmp_path, _refuse, inspect, {}))
