@@ -56,7 +56,7 @@ def _report(name: str, embed: Callable[[list[str]], np.ndarray], folder: Path) -
 def main() -> None:
     """Print one line a model: its name and its nDCG@10."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cranfield", type=Path, help="folder with cran.all.1400, cran.qry, cranqrel")
+    parser.add_argument("cranfield", type=Path, help="folder of cran.all.1400, cran.qry, cranqrel")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="folder of the student")
     parser.add_argument("--teacher", action="store_true", help="measure the teacher too (minutes)")
     args = parser.parse_args()

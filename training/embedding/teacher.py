@@ -74,9 +74,8 @@ def _layer(g: _Graph, x: str, name: str) -> str:
     scores = g.op("Softmax", g.op("Div", g.op("MatMul", query, key), root), axis=-1)
     mixed = g.op("Transpose", g.op("MatMul", scores, value), perm=[0, 2, 1, 3])
     joined = g.op("Reshape", mixed, g.const([0, 0, HIDDEN]))
-    x = g.norm(
-        g.op("Add", x, g.dense(joined, f"{attention}.output.dense")), f"{attention}.output.LayerNorm"
-    )
+    seen = g.dense(joined, f"{attention}.output.dense")
+    x = g.norm(g.op("Add", x, seen), f"{attention}.output.LayerNorm")
     wide = g.op("Gelu", g.dense(x, f"{name}.intermediate.dense"))
     return g.norm(g.op("Add", x, g.dense(wide, f"{name}.output.dense")), f"{name}.output.LayerNorm")
 

@@ -18,6 +18,7 @@ from localai.core.clock import Clock
 from localai.core.db import Database
 from localai.core.directories import Directories
 from localai.core.errors import Conflict, NotFound, Unavailable
+from localai.core.files import write_private
 
 TRIALS = 200 if os.environ.get("PROVE") == "1" else 20
 ROWS = 12
@@ -159,8 +160,9 @@ def test_another_key_proves_nothing(recorded: Audit, database: Database, home: D
     assert "row 1 is not as it was written" in other.verify().problems
 
 
-def test_four_processes_write_one_chain(tmp_path: Path) -> None:
+def test_four_processes_write_one_chain(tmp_path: Path, migrated: Path) -> None:
     """Sixty rows, no gap, no fork."""
+    write_private(tmp_path / "localai.db", migrated.read_bytes())
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     processes = [subprocess.Popen(command) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4

@@ -14,7 +14,7 @@ from localai.rag.sparse import passage_vector, query_vector, tokens
         ("read_file", ["read", "file"]),
         ("v1.2", ["v1", "2"]),
         ("\ufb01le \uff21\uff22", ["file", "ab"]),
-        ("Straße", ["strasse"]),
+        ("Straße", ["strass"]),
         ("", []),
         ("!? -- ...", []),
     ],
@@ -68,7 +68,7 @@ def test_passage_values_saturate_and_fall_with_length() -> None:
 
 def test_a_question_and_a_passage_meet_at_the_same_index() -> None:
     """Ids come from the word alone, on every machine."""
-    assert query_vector(["승인"]).indices == passage_vector(["승인"], 1.0).indices == (2650246873,)
+    assert query_vector(["승인"]).indices == passage_vector(["승인"], 1.0).indices == (3002957774,)
 
 
 @given(st.text())

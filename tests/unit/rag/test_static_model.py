@@ -42,7 +42,8 @@ def embed() -> Iterator[Embed]:
 
 
 def _card() -> dict[str, str]:
-    lines = re.findall(r"^([0-9a-f]{64})  (\S+)$", (FOLDER / "MODEL_CARD.md").read_text(), re.M)
+    card = (FOLDER / "MODEL_CARD.md").read_text()
+    lines = re.findall(r"^([0-9a-f]{64})  (\S+)$", card, re.MULTILINE)
     return {name: digest for digest, name in lines}
 
 

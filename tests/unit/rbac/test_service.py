@@ -12,6 +12,7 @@ from localai.core.clock import Clock
 from localai.core.db import Database
 from localai.core.directories import Directories
 from localai.core.errors import Denied, Unavailable
+from localai.core.files import write_private
 from localai.rbac.permissions import PERMISSIONS, ROLES, Actor, Role
 from localai.rbac.service import Rbac
 from localai.rbac.tables import user_roles, users
@@ -161,8 +162,9 @@ def test_the_operator_is_made_once(rbac: Rbac, audit: Audit) -> None:
     assert audit.page().total == 1
 
 
-def test_four_processes_make_one_operator(tmp_path: Path) -> None:
+def test_four_processes_make_one_operator(tmp_path: Path, migrated: Path) -> None:
     """At the first use of a home, with a login name each."""
+    write_private(tmp_path / "localai.db", migrated.read_bytes())
     command = [sys.executable, "-c", INIT, str(tmp_path)]
     processes = [
         subprocess.Popen([*command, f"login{n}"], stdout=subprocess.PIPE, text=True)

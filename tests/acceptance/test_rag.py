@@ -1,0 +1,124 @@
+"""`ai rag` on a small bilingual folder, with what ships alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from terminal import Ai
+
+GARDEN = """# The garden
+
+## Watering
+
+Tomatoes are watered every morning before eight.
+
+## Tools
+
+The blue shed holds the rake and the long ladder.
+"""
+KITCHEN = """# 부엌
+
+## 주전자
+
+파란 주전자는 매주 화요일에 수민이 고칩니다.
+
+## 냉장고
+
+냉장고 문은 왼쪽으로 열립니다.
+"""
+CODE = '''"""Opens the gate."""
+
+
+def open_gate(code: str) -> bool:
+    """Tell whether the code opens the gate."""
+    return code == "swordfish"
+'''
+
+
+@pytest.fixture
+def folder(ai: Ai) -> Path:
+    """Three files to be indexed."""
+    place = ai.workspace / "documents"
+    place.mkdir()
+    (place / "garden.md").write_text(GARDEN, encoding="utf-8")
+    (place / "부엌.md").write_text(KITCHEN, encoding="utf-8")
+    (place / "gate.py").write_text(CODE, encoding="utf-8")
+    return place
+
+
+@pytest.mark.parametrize(
+    ("question", "source", "words"),
+    [
+        ("When are the tomatoes watered?", "garden.md", "every morning"),
+        ("주전자는 누가 고치나요?", "부엌.md", "수민"),
+        ("open_gate code", "gate.py", "swordfish"),
+    ],
+)
+def test_a_question_finds_its_file_and_lines(
+    ai: Ai, folder: Path, question: str, source: str, words: str
+) -> None:
+    """In English, in Korean and in code."""
+    assert ai("rag", "index", folder).code == 0
+    best = ai("rag", "query", question, "--json").json["passages"][0]
+    assert best["source"].endswith(source)
+    first, _, last = best["location"].replace("L", "").partition("-")
+    lines = (folder / source).read_text(encoding="utf-8").splitlines()
+    assert words in "\n".join(lines[int(first) - 1 : int(last or first)])
+
+
+def test_a_second_run_touches_only_what_changed(ai: Ai, folder: Path) -> None:
+    """Unchanged files are skipped by content, deleted ones are removed."""
+    first = ai("rag", "index", folder, "--json").json
+    assert (first["added"], first["unchanged"]) == (3, 0)
+    (folder / "garden.md").touch()
+    again = ai("rag", "index", folder, "--json").json
+    assert (again["added"], again["updated"], again["unchanged"]) == (0, 0, 3)
+    (folder / "gate.py").unlink()
+    (folder / "garden.md").write_text(GARDEN.replace("Tomatoes", "Pumpkins"), encoding="utf-8")
+    third = ai("rag", "index", folder, "--json").json
+    assert (third["updated"], third["unchanged"], third["removed"]) == (1, 1, 1)
+    texts = [p["text"] for p in ai("rag", "query", "tomatoes", "--json").json["passages"]]
+    assert not any("Tomatoes" in text for text in texts)
+
+
+def test_an_answer_cites_its_passages(
+    ai: Ai, folder: Path, with_model: Callable[..., str]
+) -> None:
+    """With a chat model the passages are answered from; a citation of nothing is dropped."""
+    with_model(default="Every morning [1], or so they say [9].")
+    ai("rag", "index", folder)
+    found = ai("rag", "query", "When are the tomatoes watered?", "--json").json
+    assert found["answer"] == "Every morning [1], or so they say."
+    assert set(found) == {
+        "question",
+        "collection",
+        "answer",
+        "passages",
+        "model",
+        "timings_ms",
+    }
+    assert set(found["passages"][0]) == {"n", "source", "title", "location", "score", "text"}
+    assert ai("rag", "query", "tomatoes", "--no-answer", "--json").json["answer"] is None
+
+
+def test_nothing_indexed_is_exit_4_and_the_command(ai: Ai) -> None:
+    """The newcomer learns what to type."""
+    asked = ai("rag", "query", "anything")
+    assert asked.code == 4
+    assert "ai rag index PATH" in asked.err
+
+
+def test_a_path_that_is_not_there_is_exit_4(ai: Ai) -> None:
+    """And nothing is made."""
+    assert ai("rag", "index", ai.workspace / "nowhere").code == 4
+    assert ai("rag", "collections", "list", "--json").json["items"] == []
+
+
+def test_a_collection_is_listed_shown_and_removed(ai: Ai, folder: Path) -> None:
+    """The documents stay."""
+    ai("rag", "index", folder, "-C", "home")
+    assert ai("rag", "collections", "list", "-q").out == "home\n"
+    assert ai("rag", "collections", "show", "home", "--json").json["files"] == 3
+    assert ai("rag", "collections", "rm", "home", "-y").code == 0
+    assert ai("rag", "query", "tomatoes", "-C", "home").code == 4
+    assert (folder / "garden.md").exists()

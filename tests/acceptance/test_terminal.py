@@ -1,0 +1,149 @@
+"""What a person at a terminal sees and types."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gguf_models
+import pexpect
+from gguf_models import tool_call
+from terminal import AI, Ai
+
+
+@contextmanager
+def typing(ai: Ai, *words: str, echo: bool = False) -> Iterator[Any]:
+    """`ai` on a terminal of 100 columns."""
+    environment = ai.environment | {"TERM": "xterm-256color"}
+    environment.pop("NO_COLOR")
+    child = pexpect.spawn(
+        str(AI),
+        list(words),
+        cwd=str(ai.workspace),
+        env=environment,
+        timeout=30,
+        encoding="utf-8",
+        dimensions=(40, 100),
+        echo=echo,
+    )
+    try:
+        yield child
+    finally:
+        child.close(force=True)
+
+
+def exit_code(child: Any) -> int:
+    """Wait for the end."""
+    child.expect(pexpect.EOF)
+    child.wait()
+    return int(child.exitstatus)
+
+
+def test_a_tool_call_is_shown_whole_and_asked_inline(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """`y` runs exactly what was shown."""
+    call = tool_call("write_file", path="note.txt", content="buy milk\n")
+    with_model([("last.role == 'tool'", "Noted."), ("'note' in last.content", call)])
+    with typing(ai, "chat", "make a note") as child:
+        child.expect("buy milk")
+        child.expect(r"exactly as shown\?")
+        child.sendline("y")
+        child.expect("Noted")
+        assert exit_code(child) == 0
+    assert (ai.workspace / "note.txt").read_text() == "buy milk\n"
+
+
+def test_a_no_at_the_terminal_reaches_the_model_with_its_reason(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """The default answer is no."""
+    call = tool_call("write_file", path="note.txt", content="x")
+    with_model([("'too late' in last.content", "Then not."), ("'note' in last.content", call)])
+    with typing(ai, "chat", "make a note") as child:
+        child.expect(r"exactly as shown\?")
+        child.sendline("")
+        child.expect("Why not")
+        child.sendline("too late")
+        child.expect("Then not")
+        assert exit_code(child) == 0
+    assert not (ai.workspace / "note.txt").exists()
+
+
+def test_approve_shows_the_action_and_asks_once(ai: Ai) -> None:
+    """On a terminal nothing is approved unread."""
+    ai("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "hello"}')
+    request = ai("approvals", "list", "-q").out.strip()
+    with typing(ai, "approve", request[:6]) as child:
+        child.expect("hello")
+        child.expect(r"Approve .*\?")
+        child.sendline("n")
+        assert exit_code(child) == 130
+    assert ai("approvals", "show", request, "--json").json["status"] == "pending"
+    with typing(ai, "approve", request[:6]) as child:
+        child.expect(r"Approve .*\?")
+        child.sendline("y")
+        assert exit_code(child) == 0
+    assert ai("approvals", "show", request, "--json").json["status"] == "approved"
+
+
+def test_a_long_payload_is_paged_and_never_cut(ai: Ai) -> None:
+    """Ten thousand blank lines cannot push the end of the action off the screen unread."""
+    content = "\\n" * 200 + "rm -rf ~"
+    arguments = f'{{"path": "a.txt", "content": "{content}"}}'
+    ai("tools", "run", "write_file", "--args", arguments)
+    with typing(ai, "approve", ai("approvals", "list", "-q").out.strip()) as child:
+        pages = []
+        while child.expect([r"Enter shows more", r"Approve .*\?"]) == 0:
+            pages.append(child.before)
+            child.sendline("")
+        assert len(pages) >= 5
+        assert "rm -rf ~" in pages[-1]
+        child.sendline("n")
+        assert exit_code(child) == 130
+
+
+def test_markdown_is_rendered_and_code_is_coloured(ai: Ai, with_model: Callable[..., str]) -> None:
+    """Stars and fences are gone, colours are there."""
+    with_model(default="Some **bold** words.\n\n```python\nprint(1)\n```\n\nThe end.")
+    with typing(ai, "chat", "show me") as child:
+        assert exit_code(child) == 0
+        shown = child.before
+    assert "**bold**" not in shown
+    assert "```" not in shown
+    assert "\x1b[1mbold\x1b[0m" in shown
+    assert shown.index("bold") < shown.index("print") < shown.index("The end")
+
+
+def test_a_conversation_has_many_turns_and_survives_ctrl_c(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """Ctrl-C stops an answer, Ctrl-D leaves; all of it is one session with a history."""
+    rules = [("'stop' in last.content", gguf_models.Loop("still talking "))]
+    with_model(rules, "Good day.")
+    with typing(ai, "chat") as child:
+        child.expect("> ")
+        child.sendline("hello")
+        child.expect("Good day")
+        child.expect("> ")
+        child.sendline("never stop")
+        child.expect("still talking")
+        child.sendintr()
+        child.expect("stopped")
+        child.expect("> ")
+        child.sendline("hello again")
+        child.expect("Good day")
+        child.expect("> ")
+        child.sendeof()
+        assert exit_code(child) == 0
+    sessions = ai("sessions", "list", "--json").json["items"]
+    assert [each["messages"] for each in sessions] == [6]
+    assert "never stop" in (ai.home / "data" / "chat_history").read_text()
+
+
+def test_a_question_without_a_terminal_names_the_flag_that_answers(ai: Ai) -> None:
+    """Nothing waits for a person who is not there."""
+    (ai.workspace / "a.txt").write_text("one sentence")
+    ai("rag", "index", "a.txt")
+    removed = ai("rag", "collections", "rm", "default")
+    assert removed.code == 2
+    assert "hint: add --yes" in removed.err

@@ -1,0 +1,172 @@
+"""Who may import what, and what a command pays for when it starts."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "localai"
+BIN = Path(sys.executable).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# What a command that only reads the database never loads.
+HEAVY = {
+    "alembic",
+    "fastembed",
+    "gguf",
+    "jinja2",
+    "keyring",
+    "llama_cpp",
+    "numpy",
+    "onnxruntime",
+    "qdrant_client",
+    "qdrant_edge",
+    "sqlalchemy.orm",
+    "tokenizers",
+}
+# What a command that reads nothing does not load either.
+HEAVIER_THAN_HELP = {"cryptography", "psutil", "pysqlite3", "sqlalchemy", "sqlite3"}
+
+# Each foreign library and the file, or the folder, that wraps it.
+WRAPPED = {
+    "alembic": {"migrations"},
+    "cryptography": {"core/vault.py"},
+    "fastembed": {"rag/embed.py"},
+    "gguf": {"infer/gguf_file.py"},
+    "jinja2": {"infer/prompt.py"},
+    "keyring": {"core/keychain.py"},
+    "llama_cpp": {"infer/llamacpp.py"},
+    "mmh3": {"rag/sparse.py"},
+    "pysqlite3": {"core/db.py"},
+    "qdrant_client": {"rag/local.py"},
+    "qdrant_edge": {"rag/edge.py"},
+    "rfc8785": {"core/canonical.py"},
+    "sqlite3": {"core/db.py"},
+    "tomlkit": {"core/config_file.py"},
+}
+
+# Imports inside of functions, each with its reason.
+DEFERRED = {
+    "app.py": "builds each room on first touch",
+    "cli/demo.py": "the demo's room is loaded when the demo runs",
+    "cli/doctor.py": "the checks are loaded when the doctor runs",
+    "cli/exits.py": "the log is loaded when there is an error to write down",
+    "cli/main.py": "the version is read when it is asked for",
+    "core/db.py": "the migrations are loaded when the schema is old",
+    "core/secrets.py": "a keyring or a vault is loaded by homes that use it",
+    "rag/index.py": "one of two Qdrant engines is loaded, the one that is there",
+}
+
+
+def _name(file: Path) -> str:
+    return file.relative_to(PACKAGE).as_posix()
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    """The modules that the import statements of a tree name."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def _functions(file: Path) -> Iterator[ast.AST]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    return (node for node in ast.walk(tree) if isinstance(node, kinds))
+
+
+def _loaded(*arguments: str, home: Path) -> set[str]:
+    """The modules that a command has loaded when it ends well."""
+    script = (
+        "import sys\n"
+        "from localai.cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as done:\n"
+        "    assert not done.code, done.code\n"
+        "print('\\n'.join(sys.modules), file=sys.stderr)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env={**os.environ, "LOCALAI_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(ended.stderr.split())
+
+
+@pytest.fixture(scope="module")
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home after `ai init`."""
+    home = tmp_path_factory.mktemp("house") / "home"
+    environment = {**os.environ, "LOCALAI_HOME": str(home)}
+    subprocess.run([BIN / "ai", "init"], env=environment, check=True, capture_output=True)
+    return home
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_loads_nothing_heavy(option: str, tmp_path: Path) -> None:
+    """No database, no engine, no keyring: and no home is made."""
+    loaded = _loaded(option, home=tmp_path / "home")
+    assert "localai.cli.main" in loaded
+    assert loaded & (HEAVY | HEAVIER_THAN_HELP) == set()
+    assert not (tmp_path / "home").exists()
+
+
+def test_help_of_the_root_loads_no_nouns_file(tmp_path: Path) -> None:
+    """Each costs what it imports, and the list of them is written in one place."""
+    loaded = _loaded("--help", home=tmp_path / "home")
+    assert {"localai.cli.chat", "localai.cli.rag", "rich.markdown"} & loaded == set()
+
+
+@pytest.mark.parametrize("noun", ["audit", "approvals", "sessions"])
+def test_a_list_loads_the_database_and_nothing_heavier(noun: str, initialised: Path) -> None:
+    """SQLAlchemy's Core, without its ORM, and no library of another room."""
+    loaded = _loaded(noun, "list", home=initialised)
+    assert "sqlalchemy" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_a_list_does_not_load_pydantic(initialised: Path) -> None:
+    """Typer would load it, for a quarter of the whole start, to read one number."""
+    assert "pydantic" not in _loaded("approvals", "list", home=initialised)
+
+
+@pytest.mark.parametrize("library", WRAPPED)
+def test_each_library_has_one_file_that_imports_it(library: str) -> None:
+    """Replacing the library rewrites that file only."""
+    importing = set()
+    for file in SOURCES:
+        modules = _imported(ast.parse(file.read_text(encoding="utf-8")))
+        if library in {module.split(".")[0] for module in modules}:
+            importing.add("migrations" if _name(file).startswith("migrations/") else _name(file))
+    assert importing == WRAPPED[library]
+
+
+def test_our_own_rooms_are_imported_at_the_top_except_where_it_is_explained() -> None:
+    """A deferred import hides who needs whom."""
+    deferring = set()
+    for file in SOURCES:
+        modules = set().union(*(_imported(function) for function in _functions(file)))
+        if any(module.split(".")[0] == "localai" for module in modules):
+            deferring.add(_name(file))
+    assert deferring == DEFERRED.keys()
+
+
+def test_imports_point_down() -> None:
+    """The import-linter contract of pyproject.toml is kept."""
+    ended = subprocess.run(
+        [BIN / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert "1 kept, 0 broken" in ended.stdout

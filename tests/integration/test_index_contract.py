@@ -1,0 +1,203 @@
+"""One contract, held by both engines."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from localai.core.errors import Conflict, LocalaiError, Unavailable
+from localai.rag import local
+from localai.rag.index import Fusion, Index, Point, Search, open_index
+from localai.rag.sparse import Sparse
+
+DIM = 4
+FUSION = Fusion(k=10, sparse=1.0, dense=0.5)
+X, Y = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0)
+
+
+def point(
+    name: str, dense: tuple[float, ...] | None, *terms: int, file: str = "f", version: str = "1"
+) -> Point:
+    """A point that is known by its name."""
+    sparse = Sparse(tuple(sorted(terms)), (1.0,) * len(terms))
+    payload = {"file": file, "version": version, "name": name}
+    return Point(str(uuid.uuid5(uuid.NAMESPACE_URL, name)), dense, sparse, payload)
+
+
+def search(
+    dense: tuple[float, ...] | None = None, *terms: int, limit: int = 10, fusion: Fusion = FUSION
+) -> Search:
+    """A question for the terms, the direction, or both."""
+    sparse = Sparse(tuple(sorted(terms)), (1.0,) * len(terms)) if terms else None
+    return Search(dense, sparse, fusion, limit)
+
+
+def names(index: Index, asked: Search) -> list[str]:
+    """Which points are found, best first."""
+    return [hit.payload["name"] for hit in index.search(asked)]
+
+
+@pytest.fixture(params=["edge", "local"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "indexes" / "abc"
+
+
+@pytest.fixture
+def index(engine: str, folder: Path) -> Index:
+    made = open_index(engine, folder)
+    made.create(DIM)
+    return made
+
+
+def test_a_new_index_is_empty_private_and_can_be_asked(index: Index, folder: Path) -> None:
+    """A collection may be queried before its first passage is in."""
+    assert (index.count(), names(index, search(X, 1))) == (0, [])
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_is_written_is_there_for_the_next_process(
+    index: Index, engine: str, folder: Path
+) -> None:
+    """Every write is on disk when it returns."""
+    index.write([point("a", X, 1), point("b", Y, 2)])
+    assert open_index(engine, folder).count() == 2
+
+
+def test_writing_an_id_again_replaces_it(index: Index) -> None:
+    """Indexing twice never doubles a passage."""
+    index.write([point("a", X, 1, version="1")])
+    index.write([point("a", X, 2, version="2")])
+    assert (index.count(), names(index, search(None, 1))) == (1, [])
+    assert index.search(search(None, 2))[0].payload["version"] == "2"
+
+
+def test_a_search_by_words_alone_finds_what_has_them(index: Index) -> None:
+    """A question in a language that the model cannot read is asked so."""
+    index.write([point("a", X, 1), point("b", Y, 2), point("c", None, 1, 2)])
+    assert set(names(index, search(None, 2))) == {"b", "c"}
+
+
+def test_a_rare_word_weighs_more_than_a_common_one(index: Index) -> None:
+    """The engine adds inverse document frequency."""
+    common = [point(f"common {n}", X, 1) for n in range(5)]
+    index.write([*common, point("rare", X, 2)])
+    assert names(index, search(None, 1, 2))[0] == "rare"
+
+
+def test_the_largest_term_id_is_a_term_like_any_other(index: Index) -> None:
+    """Term ids are 32-bit hashes and fill their range."""
+    index.write([point("a", X, 0, 2**32 - 1)])
+    assert names(index, search(None, 2**32 - 1)) == ["a"]
+
+
+def test_a_search_by_direction_alone_orders_by_likeness(index: Index) -> None:
+    """A question without a known word still has a direction."""
+    index.write([point("a", X, 1), point("b", (0.8, 0.6, 0.0, 0.0), 1), point("c", Y, 1)])
+    assert names(index, search(X)) == ["a", "b", "c"]
+
+
+def test_a_point_without_direction_is_found_by_words_only(index: Index) -> None:
+    """Korean passages have none under an English model."""
+    index.write([point("a", None, 1), point("b", X, 2)])
+    assert (names(index, search(X)), names(index, search(None, 1))) == (["b"], ["a"])
+
+
+def test_the_weights_decide_between_words_and_direction(index: Index) -> None:
+    """Fusion is ours: the engine's own default would favour neither."""
+    index.write([point("by words", None, 1), point("by direction", X, 2)])
+    for_words = search(X, 1, fusion=Fusion(k=10, sparse=1.0, dense=0.1))
+    for_direction = search(X, 1, fusion=Fusion(k=10, sparse=0.1, dense=1.0))
+    assert names(index, for_words)[0] == "by words"
+    assert names(index, for_direction)[0] == "by direction"
+
+
+def test_scores_of_a_fused_search_are_the_same_in_both_engines(index: Index) -> None:
+    """1/(rank/weight + k - 1), summed; rank counts from 1."""
+    index.write([point("both", X, 1), point("direction", Y, 2)])
+    scores = {hit.payload["name"]: hit.score for hit in index.search(search(X, 1))}
+    assert scores["both"] == pytest.approx(1 / 10 + 1 / 11)
+    assert scores["direction"] == pytest.approx(1 / 13)
+
+
+def test_the_limit_is_kept(index: Index) -> None:
+    """No more than asked for."""
+    index.write([point(str(n), X, 1) for n in range(9)])
+    assert len(index.search(search(X, 1, limit=3))) == 3
+
+
+def test_forgetting_files_takes_their_points_alone(index: Index) -> None:
+    """Other files stay."""
+    index.write([point(name, X, 1, file=name) for name in "abc"])
+    index.forget(["a", "c", "not there"])
+    assert names(index, search(X)) == ["b"]
+
+
+def test_forgetting_keeps_the_versions_that_are_to_stay(index: Index) -> None:
+    """A changed file loses its old passages after it has its new ones."""
+    index.write([point("old", X, 1, version="1"), point("new", X, 1, version="2")])
+    index.forget(["f"], keep=["2"])
+    assert names(index, search(X)) == ["new"]
+
+
+def test_forgetting_everything_keeps_nothing(index: Index) -> None:
+    """No version to keep means all of the file."""
+    index.write([point("old", X, 1), point("new", X, 1, version="2")])
+    index.forget(["f"])
+    assert index.count() == 0
+
+
+def test_what_a_crash_left_half_made_is_made_again(engine: str, folder: Path) -> None:
+    """The folder appears whole or not at all."""
+    unfinished = folder.with_suffix(".new")
+    unfinished.mkdir(parents=True)
+    (unfinished / "rubbish").write_text("x", encoding="utf-8")
+    index = open_index(engine, folder)
+    index.create(DIM)
+    assert (index.count(), unfinished.exists()) == (0, False)
+
+
+def test_an_index_whose_folder_is_gone_says_so(engine: str, folder: Path) -> None:
+    """Instead of beginning an empty one in its place."""
+    folder.parent.mkdir()
+    with pytest.raises(Conflict, match="gone"):
+        open_index(engine, folder).count()
+
+
+def test_a_damaged_index_says_how_to_make_it_again(
+    index: Index, engine: str, folder: Path
+) -> None:
+    """The documents are still there, so nothing is lost."""
+    index.write([point("a", X, 1)])
+    for file in [*folder.glob("*.json")]:
+        file.write_text("{", encoding="utf-8")
+    with pytest.raises(Unavailable) as caught:
+        open_index(engine, folder).search(search(X))
+    assert "ai rag index" in (caught.value.hint or "")
+    assert caught.value.causes
+
+
+def test_a_vector_of_the_wrong_size_is_an_error_and_not_a_crash(index: Index) -> None:
+    """Nothing of the engine's own exceptions reaches a door."""
+    with pytest.raises(LocalaiError):
+        index.write([point("a", (1.0, 2.0), 1)])
+
+
+def test_the_client_refuses_to_grow_beyond_what_it_can_search(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replacing what is there is no growth."""
+    monkeypatch.setattr(local, "LOCAL_LIMIT", 2)
+    index = open_index("local", folder)
+    index.create(DIM)
+    index.write([point("a", X, 1), point("b", X, 1)])
+    index.write([point("a", Y, 1), point("b", Y, 1)])
+    with pytest.raises(Unavailable) as caught:
+        index.write([point("c", X, 1)])
+    assert index.count() == 2
+    assert "pip install qdrant-edge-py" in (caught.value.hint or "")

@@ -1,0 +1,51 @@
+"""A documents room with the engine and the model that ship; for tests."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from localai.core.clock import Clock
+from localai.core.db import Database
+from localai.core.errors import Denied
+from localai.rag.catalog import Catalog
+from localai.rag.embed import Embedder
+from localai.rag.records import SHIPPED_MODEL, Answer
+from localai.rag.service import Rag
+from localai.rbac.permissions import Actor
+
+WRITER = Actor("writer")
+READER = Actor("reader")
+NOBODY = Actor("nobody")
+
+_MAY = {"writer": {"rag:read", "rag:write"}, "reader": {"rag:read"}, "nobody": set[str]()}
+
+
+@dataclass(frozen=True)
+class Room:
+    """A room, and what stands behind it."""
+
+    rag: Rag
+    database: Database
+    catalog: Catalog
+    data: Path
+
+
+def require(actor: Actor, permission: str) -> None:
+    """The rule of these tests: the name says what one may do."""
+    if permission not in _MAY[actor.user_id]:
+        raise Denied(permission)
+
+
+def room(home: Path, *, model: str = SHIPPED_MODEL) -> Room:
+    """A room in the folder, whose database is made on first use."""
+    clock = Clock()
+    database = Database(home / "localai.db")
+    data = home / "rag"
+    rag = Rag(
+        database, clock, data, require, lambda: Embedder(model, home / "cache"), model=model
+    )
+    return Room(rag, database, Catalog(database, clock), data)
+
+
+def sources(found: Answer) -> list[str]:
+    """The files of the passages, best first."""
+    return [passage.source for passage in found.passages]
