@@ -133,9 +133,11 @@ def llama_bench(program: str, model: Path, tokens: int, threads: int) -> float:
     return float(json.loads(done.stdout)[0]["avg_ts"])
 
 
-def our_command(home: Path, tokens: int) -> float:
+def our_command(home: Path, tokens: int, threads: int) -> float:
     """Tokens a second that `ai chat` reports of itself."""
-    command = ["ai", "--home", str(home), "chat", PROMPT, "--json", "--usage", "--no-tools"]
+    command = ["ai", "--home", str(home), "--set", f"engine.threads={threads}"]
+    command += ["--set", "engine.gpu_layers=0"]
+    command += ["chat", PROMPT, "--json", "--usage", "--no-tools"]
     command += ["--max-tokens", str(tokens), "--temperature", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, input="")
     return float(json.loads(done.stdout)["usage"]["tokens_per_second"])
@@ -199,7 +201,7 @@ def main() -> int:
             targets.append(Target("our stream", "llama-bench", 0.90))
         if given.cli:
             prepare_command(scratch / "home", model)
-            turns["ai chat"] = lambda: our_command(scratch / "home", given.tokens)
+            turns["ai chat"] = lambda: our_command(scratch / "home", given.tokens, given.threads)
             targets += [Target("ai chat", t.theirs, t.share) for t in list(targets)]
         speeds: dict[str, list[float]] = {name: [] for name in turns}
         for turn in range(given.rounds + 1):

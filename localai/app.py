@@ -59,9 +59,13 @@ class App:
         workspace: Path | None = None,
     ) -> None:
         self.directories: Directories = locate(home)
-        self.settings = Settings(self.directories.config_file, flags=flags)
+        self._flags = dict(flags or {})
+        self._read_settings()
         self.workspace = (workspace or Path.cwd()).absolute()
         self._loaded: list[Engine] = []
+
+    def _read_settings(self) -> None:
+        self.settings = Settings(self.directories.config_file, flags=self._flags)
 
     def close(self) -> None:
         """Give back what was opened."""
@@ -69,6 +73,16 @@ class App:
             engine.close()
         if "database" in self.__dict__:
             self.database.close()
+
+    def keep_log(self) -> None:
+        """Write this process's log into this home."""
+        from localai.core import log
+
+        try:
+            file, level = self.settings[keys.LOG_FILE], self.settings[keys.LOG_LEVEL]
+        except Invalid:  # `ai config check` tells; the command that mends it must still run
+            file, level = None, keys.LOG_LEVEL.default
+        log.configure(file or self.directories.logs / "localai.log", level)
 
     @cached_property
     def clock(self) -> "Clock":
@@ -83,7 +97,8 @@ class App:
         from localai.core.db import Database
 
         file = self.directories.database_file
-        if self._anchor.exists() and not file.exists():
+        is_there = file.exists() and file.stat().st_size > 0
+        if self._anchor.exists() and not is_there:
             message = f"the database {file} is gone, and this home had one"
             hint = f"restore it from a backup; to begin anew, remove {self._anchor}"
             raise Unavailable(message, hint=hint)
@@ -149,7 +164,10 @@ class App:
             registry(),
             self.approvals,
             self.rbac.require,
-            Rules(self.settings[keys.SECURITY_MODE], self.settings[keys.APPROVALS_ENABLED]),
+            Rules(
+                "strict" if self.settings[keys.SECURITY_MODE] == "strict" else "normal",
+                enabled=self.settings[keys.APPROVALS_ENABLED],
+            ),
             workspace=self.workspace,
             protected=self.directories.all,
         )
@@ -191,7 +209,7 @@ class App:
     @cached_property
     def models(self) -> "Library":
         """Language models."""
-        from localai.infer.library import GgufInfo, Library
+        from localai.infer.library import Library
 
         def inspect(file: Path) -> "GgufInfo":
             from localai.infer.gguf_file import inspect as read_header
@@ -255,13 +273,14 @@ class App:
         for key, name in ((keys.MODELS_CHAT, chat), (keys.MODELS_CODE, code)):
             if name:
                 self.admin.configure(actor, key.name, self.models.get(actor, name).name)
-        self.settings = Settings(self.directories.config_file)
+        self._read_settings()
         self.__dict__.pop("models", None)
 
     def engine(
         self, actor: "Actor", *, model: str | None, role: str, warn: Callable[[str], None]
     ) -> "Engine":
         """The named model, else the one for the role, loaded; `warn` hears of a lost GPU."""
+        from localai.core import log
         from localai.infer import hardware, llamacpp
 
         file = self.models.file(actor, model or self.models.choose(actor, role))
@@ -277,6 +296,7 @@ class App:
             gpu_layers=self.settings[keys.ENGINE_GPU_LAYERS],
         )
         self._loaded.append(engine)
+        log.write("model.loaded", model=engine.name, context=engine.context, gpu=card)
         return engine
 
     def request(  # noqa: PLR0913 - one an option of a chat
@@ -310,7 +330,7 @@ class App:
 
         if profile is not None:
             write_setting(self.directories.config_file, keys.PROFILE.name, profile)
-            self.settings = Settings(self.directories.config_file)
+            self._read_settings()
         operator, is_new = self._make()
         return Home(
             home=str(self.directories.config),

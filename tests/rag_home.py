@@ -40,9 +40,7 @@ def room(home: Path, *, model: str = SHIPPED_MODEL) -> Room:
     clock = Clock()
     database = Database(home / "localai.db")
     data = home / "rag"
-    rag = Rag(
-        database, clock, data, require, lambda: Embedder(model, home / "cache"), model=model
-    )
+    rag = Rag(database, clock, data, require, lambda: Embedder(model, home / "cache"), model=model)
     return Room(rag, database, Catalog(database, clock), data)
 
 

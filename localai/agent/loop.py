@@ -6,12 +6,14 @@ A tool call goes through the runner alone; a refusal is an answer that the model
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, Literal
 
 from localai.agent.history import History, Turn
 from localai.agent.runner import Runner, ToolOutcome
 from localai.approvals.gate import Gate
-from localai.core.errors import LocalaiError, Pending
+from localai.approvals.records import Waiting
+from localai.core.errors import LocalaiError
 from localai.infer.engine import (
     DEFAULT_SAMPLING,
     Engine,
@@ -40,7 +42,7 @@ WITH_TOOLS = (
 class Said:
     """A piece of the answer, as it is generated."""
 
-    kind: ClassVar = "said"
+    kind: ClassVar[Literal["said"]] = "said"
 
     text: str
 
@@ -49,7 +51,7 @@ class Said:
 class Called:
     """A tool call and what came of it; `pending` is the id of a request that waits."""
 
-    kind: ClassVar = "called"
+    kind: ClassVar[Literal["called"]] = "called"
 
     name: str
     arguments: str
@@ -62,7 +64,7 @@ class Called:
 class ChatResult:
     """A turn that is over: the record of `ai chat --json`."""
 
-    kind: ClassVar = "done"
+    kind: ClassVar[Literal["done"]] = "done"
 
     session: str
     model: str
@@ -126,7 +128,7 @@ class Agent:
         self._runner = runner
         self._require = require
 
-    def chat(self, actor: Actor, request: Request, engine: Engine, gate: Gate) -> Iterator[Event]:
+    def chat(self, actor: Actor, request: Request, engine: Engine, gate: Gate) -> Generator[Event]:
         """Answer, yielding events; the last is the ChatResult.
 
         Closing the iterator midway keeps what was said. A request that waits for a person ends
@@ -169,7 +171,7 @@ class Agent:
             if waiting.content is not None or waiting.approval_id is None:
                 continue
             name, approval = waiting.tool_name or "", waiting.approval_id
-            called = self._outcome(name, "", lambda a=approval: self._runner.settle(actor, a, gate))
+            called = self._outcome(name, "", partial(self._runner.settle, actor, approval, gate))
             if called.pending is None:
                 self._history.answer(actor, turn.session, waiting.seq, called.text)
             turn.calls.append(called)
@@ -214,7 +216,7 @@ class Agent:
         called = self._outcome(
             call.name,
             call.arguments,
-            lambda: self._runner.run(agent, call.name, call.arguments, gate),
+            partial(self._runner.run, agent, call.name, call.arguments, gate),
         )
         answer = Turn(
             0,
@@ -231,7 +233,7 @@ class Agent:
         """Run, turning every refusal and mistake into words for the model."""
         try:
             result = run().result
-        except Pending as waiting:
+        except Waiting as waiting:
             return Called(name, arguments, False, waiting.message, waiting.approval_id)
         except LocalaiError as error:
             return Called(name, arguments, False, f"{error.category}: {error.message}")

@@ -155,7 +155,7 @@ class Runner:
         if verdict.effect == "deny":
             note("tool.denied", outcome=verdict.reason)
             message = f"the policy refuses {tool.name}: {verdict.reason}"
-            raise Denied(message, hint="ai config show security.mode")
+            raise Denied(message, hint="ai config get security.mode")
         if proposal.risk > Risk.LOW:
             # What may do harm is never run unless it could be written down first.
             note("tool.started", outcome=verdict.reason)

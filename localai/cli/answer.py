@@ -5,7 +5,6 @@ only the block in progress is redrawn, so a long answer never flickers.
 """
 
 import sys
-from types import TracebackType
 from typing import Protocol, Self
 
 from rich.live import Live
@@ -83,12 +82,7 @@ class MarkdownAnswer:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Print the last block for good."""
         self._live.update(Text(""))
         self._live.stop()

@@ -4,16 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localai.cli.call import Call, Cursor, Json, Limit, Quiet
+from localai.cli.call import Call, Cursor, Json, Limit, Quiet, noun
 from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.core.clock import seconds
 
 if TYPE_CHECKING:
     from localai.agent.runner import ToolOutcome
-    from localai.approvals.records import Approval, Page
+    from localai.approvals.records import Approval
     from localai.approvals.statistics import Statistics
+    from localai.core.records import Page
 
-app = typer.Typer(help="What waits for a person.", no_args_is_help=True)
+app = noun("What waits for a person.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="At least 4 characters of it.")]
 
 
@@ -105,7 +106,7 @@ def ran(outcome: "ToolOutcome") -> None:
         note("the tool reports that it failed")
 
 
-def _table(page: "Page") -> None:
+def _table(page: "Page[Approval]") -> None:
     rows = (
         (each.id, each.status, each.risk, each.tool_name, each.user_id)  # noqa: RUF005 - reads so
         + (ago(each.created_at), ago(each.expires_at) if each.status == "pending" else "")

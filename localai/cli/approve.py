@@ -1,14 +1,17 @@
 """`ai approve`: yes, to exactly what was shown."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from localai.cli.approvals import brief
 from localai.cli.ask import decide_yes
-from localai.cli.call import Call, Json, Yes
+from localai.cli.call import Call, Json, Yes, noun
 
-app = typer.Typer()
+if TYPE_CHECKING:
+    from localai.approvals.records import Approval
+
+app = noun()
 
 
 @app.command()
@@ -26,7 +29,7 @@ def approve(
     """Approve requests; on a terminal each is shown whole first."""
     call = Call(ctx, json=json)
 
-    def act(name: str) -> object:
+    def act(name: str) -> "Approval":
         seen = call.app.approvals.to_decide(call.actor, name, sha256=sha256)
         decide_yes(seen, yes=yes)
         digest = seen.action_sha256

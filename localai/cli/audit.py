@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli import exits
-from localai.cli.call import Call, Cursor, Json, Limit, Quiet
+from localai.cli.call import Call, Cursor, Json, Limit, Quiet, noun
 from localai.cli.console import ago, print_fields, print_line, print_table
 from localai.core.canonical import canonical
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from localai.core.audit import Entry, Verification
     from localai.core.records import Page
 
-app = typer.Typer(help="Read and prove the audit.", no_args_is_help=True)
+app = noun("Read and prove the audit.")
 
 
 @app.command("list")

@@ -13,6 +13,7 @@ from localai.app import App
 from localai.cli import exits
 from localai.cli.console import print_json
 from localai.core.errors import Invalid, LocalaiError
+from localai.core.settings import named
 
 if TYPE_CHECKING:
     from localai.rbac.permissions import Actor
@@ -41,6 +42,7 @@ class Root:
         for key, equals, _ in pairs:
             if not equals:
                 raise Invalid(f"--set {key} has no value", hint=f"ai --set {key}=VALUE ...")
+            named(key)
         return {key: value for key, _, value in pairs}
 
 
@@ -58,6 +60,7 @@ class Call:
         """The rooms of this home, closed when the command ends."""
         app = App(self._root.home, flags=self._root.flags, workspace=self._root.workspace)
         self._closing(app.close)
+        app.keep_log()
         return app
 
     @property
@@ -101,6 +104,16 @@ class Call:
             print_json(records[0] if alone else {"items": records, "total": len(records)})
         if first is not None:
             raise typer.Exit(exits.CODES[first.category])
+
+
+def noun(help: str | None = None) -> typer.Typer:
+    """The command tree of one noun; without help it is a single command."""
+    return typer.Typer(
+        help=help,
+        no_args_is_help=help is not None,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
 
 
 def is_terminal() -> bool:

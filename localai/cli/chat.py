@@ -9,7 +9,7 @@ import typer
 
 from localai.cli.answer import answer
 from localai.cli.ask import person
-from localai.cli.call import Call, Json, is_terminal
+from localai.cli.call import Call, Json, is_terminal, noun
 from localai.cli.console import json_text, note, print_json
 from localai.cli.repl import Repl
 from localai.core.errors import Invalid, Pending
@@ -17,7 +17,7 @@ from localai.core.errors import Invalid, Pending
 if TYPE_CHECKING:
     from localai.agent.loop import Called, ChatResult
 
-app = typer.Typer()
+app = noun()
 
 
 @app.command()
@@ -121,7 +121,9 @@ class Speaking:
                     shown.add(event.text)
                 elif event.kind == "called":
                     note(_told(event))
-        return event
+                else:
+                    result = event
+        return result
 
 
 def _text(prompt: list[str] | None) -> str | None:

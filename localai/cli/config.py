@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localai.cli.call import Call, Json
+from localai.cli.call import Call, Json, noun
 from localai.cli.console import print_line, print_table
 from localai.core.errors import Invalid
 
 if TYPE_CHECKING:
     from localai.core.settings import Problem, Setting
 
-app = typer.Typer(help="See and change settings.", no_args_is_help=True)
+app = noun("See and change settings.")
 Name = Annotated[str, typer.Argument(metavar="KEY", help="As in: approvals.timeout")]
 
 

@@ -5,19 +5,22 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text
 
-from localai.cli.call import Call, Json
+from localai.cli.call import Call, Json, noun
 from localai.cli.console import note, print_line, stdout
 from localai.core.escape import visible
 
 if TYPE_CHECKING:
     from localai.demo.show import Demonstration, Step
 
-app = typer.Typer()
+app = noun()
 
 
 @app.command()
 def demo(ctx: typer.Context, *, json: Json = False) -> None:
-    """Show the whole product on one small example, offline, in a home that is gone afterwards."""
+    """Show the whole product on one small example, offline.
+
+    It happens in a home of its own that is gone afterwards.
+    """
     from localai.demo.show import demonstrate  # every room, for this command alone
 
     call = Call(ctx, json=json)

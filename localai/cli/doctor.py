@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from localai.cli.call import Call, Json
+from localai.cli.call import Call, Json, noun
 from localai.cli.console import note, print_line, stdout
 from localai.core.escape import visible
 
 if TYPE_CHECKING:
     from localai.doctor.report import Report
 
-app = typer.Typer()
+app = noun()
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 

@@ -42,10 +42,9 @@ def guard(run: Callable[[], object], argv: list[str]) -> int:  # noqa: PLR0911 -
     except TyperException as error:
         return report(_usage(error), argv)
     except Exception as error:  # noqa: BLE001 - the last resort of the door
-        _log(error)
         told = LocalaiError(f"a bug in localai: {type(error).__name__}: {error}")
         told.__cause__ = error
-        told.hint = "run it again with --debug, and report what it prints"
+        told.hint = "run it again as `ai --debug ...`, and report what it prints"
         return report(told, argv)
     return returned if isinstance(returned, int) else 0
 
@@ -57,6 +56,7 @@ def report(error: LocalaiError, argv: list[str]) -> int:
 
         for line in "".join(traceback.format_exception(error)).splitlines():
             note(redact(line))
+    _log(error)
     note(redact(f"ai: error: {error.message}"))
     for cause in error.causes:
         note(redact(f"  cause: {cause}"))
@@ -74,8 +74,10 @@ def _usage(error: TyperException) -> LocalaiError:
     return Invalid(error.format_message(), hint=f"{command} --help")
 
 
-def _log(error: Exception) -> None:
-    from localai.core.log import logger
-
-    if logger.handlers:
-        logger.error("bug", exc_info=error)
+def _log(error: LocalaiError) -> None:
+    # Only a command that opened the home has a log to write to; the others pay nothing for it.
+    log = sys.modules.get("localai.core.log")
+    if log is not None:
+        fields = {"category": error.category, "message": error.message, "causes": error.causes}
+        bug = error.__cause__ if error.category == "internal" else None
+        log.logger.error("error", extra={"fields": fields}, exc_info=bug)

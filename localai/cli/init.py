@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localai.cli.call import Call, Json
+from localai.cli.call import Call, Json, noun
 from localai.cli.console import print_fields, print_line
 
 if TYPE_CHECKING:
     from localai.app import Home
 
-app = typer.Typer()
+app = noun()
 
 
 @app.command()

@@ -3,7 +3,8 @@
 import gc
 import sys
 
-gc.disable()  # what imports allocate stays; collecting meanwhile costs a tenth of the start
+# What imports allocate stays: looking for garbage meanwhile costs a tenth of the start.
+gc.set_threshold(100_000, 20, 100)
 
 from importlib import import_module  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -13,41 +14,47 @@ import typer  # noqa: E402
 from typer.core import TyperGroup  # noqa: E402
 from typer.main import get_command  # noqa: E402
 
-from localai.cli import exits  # noqa: E402
+from localai.cli import exits, values  # noqa: E402
 from localai.cli.call import Root  # noqa: E402
 
-NOUNS = (
-    "init",
-    "doctor",
-    "demo",
-    "chat",
-    "sessions",
-    "models",
-    "rag",
-    "approvals",
-    "approve",
-    "reject",
-    "tools",
-    "audit",
-    "config",
-    "secrets",
-)
+# Each noun and its help, written here so that listing them imports none of them.
+NOUNS = {
+    "init": "Make this home: folders, database, keys, operator; safe to repeat.",
+    "doctor": "Check this machine, home and environment by doing what they are for.",
+    "demo": "Show the whole product on one small example, offline.",
+    "chat": "Ask a model; without PROMPT on a terminal, open a conversation.",
+    "sessions": "Conversations that were held.",
+    "models": "Language models on this machine.",
+    "rag": "Index your documents and ask them.",
+    "approvals": "What waits for a person.",
+    "approve": "Approve requests; on a terminal each is shown whole first.",
+    "reject": "Reject requests; whoever asked reads the reason.",
+    "tools": "What an agent can do here.",
+    "audit": "Read and prove the audit.",
+    "config": "See and change settings.",
+    "secrets": "Store secrets outside of settings.",
+}
 
 
 class Nouns(TyperGroup):
     """The root group: knows the nouns by name, and each noun's file by its import."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # noqa: ARG002 - Typer's signature
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
         """The nouns, in the order of a first day."""
         return list(NOUNS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # noqa: ARG002  # vendored click's type
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  # vendored click's type
         """The command of one noun, or None."""
         if cmd_name not in NOUNS:
             return None
         command = get_command(import_module(f"localai.cli.{cmd_name}").app)
         command.name = cmd_name
         return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """The nouns and their lines, without importing one of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(NOUNS.items()))
 
 
 app = typer.Typer(
@@ -82,7 +89,7 @@ def root(
     debug: Annotated[  # noqa: ARG001 - read at the door, where errors are told
         bool, typer.Option("--debug", help="Add the traceback to errors.")
     ] = False,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback says it and leaves
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
@@ -93,5 +100,5 @@ def root(
 def main() -> None:
     """Run the command line and leave with its exit code."""
     command = get_command(app)
-    gc.enable()
+    values.install()
     sys.exit(exits.guard(lambda: command.main(prog_name="ai", standalone_mode=False), sys.argv))

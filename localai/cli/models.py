@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.ask import confirm
-from localai.cli.call import Call, Json, Quiet, Yes
+from localai.cli.call import Call, Json, Quiet, Yes, noun
 from localai.cli.console import note, print_fields, print_table
 
 if TYPE_CHECKING:
     from localai.core.records import Page
     from localai.infer.library import Model, ModelInfo
 
-app = typer.Typer(help="Language models on this machine.", no_args_is_help=True)
+app = noun("Language models on this machine.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `ai models list`.")]
 
 

@@ -7,7 +7,7 @@ import typer
 
 from localai.cli.answer import answer as answering
 from localai.cli.ask import confirm
-from localai.cli.call import Call, Json, Quiet, Yes
+from localai.cli.call import Call, Json, Quiet, Yes, noun
 from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.cli.progress import progress
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from localai.core.records import Page
     from localai.rag.records import Answer, Collection, IndexReport
 
-app = typer.Typer(help="Index your documents and ask them.", no_args_is_help=True)
-collections = typer.Typer(help="What is indexed.", no_args_is_help=True)
+app = noun("Index your documents and ask them.")
+collections = noun("What is indexed.")
 app.add_typer(collections, name="collections")
 
 In = Annotated[str, typer.Option("--collection", "-C", metavar="NAME", help="Which collection.")]

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from localai.cli.approvals import brief
-from localai.cli.call import Call, Json
+from localai.cli.call import Call, Json, noun
 
-app = typer.Typer()
+app = noun()
 
 
 @app.command()

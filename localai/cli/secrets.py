@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localai.cli.call import Call, Json, Quiet, is_terminal
+from localai.cli.call import Call, Json, Quiet, is_terminal, noun
 from localai.cli.console import note, print_table
 
 if TYPE_CHECKING:
     from localai.core.records import Page
     from localai.core.secrets import Secret
 
-app = typer.Typer(help="Store secrets outside of settings.", no_args_is_help=True)
+app = noun("Store secrets outside of settings.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As in: smtp-password")]
 
 

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.ask import confirm
-from localai.cli.call import Call, Cursor, Json, Limit, Quiet, Yes
+from localai.cli.call import Call, Cursor, Json, Limit, Quiet, Yes, noun
 from localai.cli.console import ago, note, print_line, print_table
 
 if TYPE_CHECKING:
     from localai.agent.history import Session, Transcript
     from localai.core.records import Page
 
-app = typer.Typer(help="Conversations that were held.", no_args_is_help=True)
+app = noun("Conversations that were held.")
 Id = Annotated[str, typer.Argument(metavar="ID", help="At least 4 characters of it.")]
 
 

@@ -7,16 +7,17 @@ import typer
 
 from localai.cli.approvals import ran
 from localai.cli.ask import person
-from localai.cli.call import Call, Json, Quiet, is_terminal
-from localai.cli.console import print_fields, print_table
+from localai.cli.call import Call, Json, Quiet, is_terminal, noun
+from localai.cli.console import note, print_fields, print_table
 from localai.core.canonical import canonical
 from localai.core.clock import seconds
 
 if TYPE_CHECKING:
     from localai.agent.runner import ToolInfo
+    from localai.approvals.records import Approval
     from localai.core.records import Page
 
-app = typer.Typer(help="What an agent can do here.", no_args_is_help=True)
+app = noun("What an agent can do here.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `ai tools list`.")]
 
 
@@ -51,10 +52,17 @@ def run(
     call = Call(ctx, json=json)
     arguments = sys.stdin.read() if args == "-" else args
     asks = person if wait is None and is_terminal() and not json else None
-    gate = call.app.gate(call.actor, asks, wait_s=seconds(wait) if wait else 0)
+    gate = call.app.gate(
+        call.actor, asks, wait_s=seconds(wait) if wait else 0, announce=waits if wait else None
+    )
     outcome = call.app.runner.run(call.actor, name, arguments, gate, reason=reason)
     call.show(outcome, ran)
     raise typer.Exit(0 if outcome.result.ok else 1)
+
+
+def waits(approval: "Approval") -> None:
+    """Say on stderr what is waited for."""
+    note(f"waiting for a decision on {approval.id}: ai approve {approval.id}, from any terminal")
 
 
 def _table(page: "Page[ToolInfo]") -> None:

@@ -22,6 +22,7 @@ from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database, after_commit, metadata
 from localai.core.errors import Invalid, NotFound
 from localai.core.files import private_dir
+from localai.core.log import logger
 from localai.core.records import Page
 
 audit_table = sa.Table(
@@ -165,12 +166,16 @@ class Audit:
     def _write_anchor(self, seq: int, mac: str) -> None:
         # One write of a fixed length: a kill leaves the old anchor or the new, and an anchor
         # that lags behind the newest row is still true.
-        private_dir(self._anchor.parent)
-        handle = os.open(self._anchor, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.pwrite(handle, f"{seq:020d} {mac}\n".encode(), 0)
-        finally:
-            os.close(handle)
+            private_dir(self._anchor.parent)
+            handle = os.open(self._anchor, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.pwrite(handle, f"{seq:020d} {mac}\n".encode(), 0)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            # What it follows is on disk: raising would deny a decision that holds.
+            logger.error("audit.anchor-not-written", exc_info=error)
 
 
 def _mac(key: bytes, prev: str, body: str) -> str:

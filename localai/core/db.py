@@ -162,7 +162,7 @@ def _safest_driver() -> ModuleType:
         with contextlib.suppress(ImportError):
             from pysqlite3 import dbapi2  # noqa: PLC0415 - a wheel for Linux on x86-64 alone
 
-            return dbapi2  # type: ignore[no-any-return]
+            return dbapi2
     return sqlite3
 
 

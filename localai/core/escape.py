@@ -25,7 +25,7 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def is_mixed_script(text: str) -> bool:
-    """Tell whether one word mixes alphabets that look alike, as a Latin word with one Cyrillic letter."""
+    """Tell whether a word mixes alphabets that look alike: a Latin one with a Cyrillic letter."""
     if text.isascii():
         return False
     words = "".join(char if char.isalpha() else " " for char in text).split()

@@ -28,6 +28,11 @@ def configure(path: Path, level: str) -> None:
     logger.propagate = False
 
 
+def write(event: str, **fields: object) -> None:
+    """Log what happened, with its circumstances."""
+    logger.info(event, extra={"fields": fields})
+
+
 class JsonFile(logging.Handler):
     """Appends records as JSON lines."""
 

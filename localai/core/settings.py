@@ -107,7 +107,7 @@ APPROVALS_TIMEOUT = Key(
 )
 APPROVALS_GRANT = Key("approvals.grant", "15m", _span, "How long an unclaimed approval lasts")
 MODELS_DIR = Key("models.dir", "", _path, "Where model files lie; empty is inside the home")
-MODELS_CHAT = Key("models.chat", "", str, "The model for questions; empty is the first one added")
+MODELS_CHAT = Key("models.chat", "", str, "The model for questions; empty is the first by name")
 MODELS_CODE = Key("models.code", "", str, "The model for code; empty is the chat model")
 ENGINE_CONTEXT = Key("engine.context", "8192", _integer, "Tokens of context at most; 0 is all")
 ENGINE_THREADS = Key("engine.threads", "0", _integer, "Threads that compute; 0 is one a core")

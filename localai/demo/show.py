@@ -14,8 +14,8 @@ from localai import guide
 from localai.agent.runner import ToolOutcome
 from localai.app import App
 from localai.approvals.records import Approval
-from localai.core.canonical import canonical
 from localai.core.audit import Verification
+from localai.core.canonical import canonical
 from localai.core.errors import LocalaiError
 from localai.rag.records import Answer, Passage
 from localai.rbac.permissions import Actor

@@ -41,6 +41,6 @@ def _made(check: Callable[[App], Check], app: App) -> Check:
         return check(app)
     except LocalaiError as error:
         causes = "".join(f" ({cause})" for cause in error.causes)
-        return failed(check.__name__, error.message + causes, error.hint or "ai doctor --debug")
+        return failed(check.__name__, error.message + causes, error.hint or "ai --debug doctor")
     except OSError as error:
         return failed(check.__name__, str(error), "check the folder and the disk")

@@ -139,7 +139,8 @@ def _parts(text: str, span: Span, seam: Seam) -> Iterator[Span]:
     pattern, not_before = seam
     at, end = span
     for match in pattern.finditer(text, *span):
-        if text[match.end() : match.end() + 1] in not_before and not_before:
+        following = text[match.end() : match.end() + 1]
+        if following and following in not_before:
             continue
         if at < match.start():
             yield at, match.start()

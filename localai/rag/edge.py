@@ -85,19 +85,16 @@ def _among(key: str, values: Sequence[str]) -> edge.FieldCondition:
 
 
 def _request(search: Search) -> edge.QueryRequest:
-    legs = []
-    if search.sparse is not None:
-        legs.append(edge.Query.Nearest(_sparse(search.sparse), using=SPARSE))
-    if search.dense is not None:
-        legs.append(edge.Query.Nearest(list(search.dense), using=DENSE))
-    if len(legs) == 1:
-        return edge.QueryRequest(limit=search.limit, query=legs[0], with_payload=True)
+    by_words = edge.Query.Nearest(_sparse(search.sparse), using=SPARSE)
+    if search.dense is None:
+        return edge.QueryRequest(limit=search.limit, query=by_words, with_payload=True)
+    by_meaning = edge.Query.Nearest(list(search.dense), using=DENSE)
     weights = [search.fusion.sparse, search.fusion.dense]
     fusion: Any = edge.Fusion.Rrf(k=search.fusion.k, weights=weights)  # its stub knows no kinship
     return edge.QueryRequest(
         limit=search.limit,
         query=fusion,
-        prefetches=[edge.Prefetch(limit=CANDIDATES, query=leg) for leg in legs],
+        prefetches=[edge.Prefetch(limit=CANDIDATES, query=leg) for leg in (by_words, by_meaning)],
         with_payload=True,
     )
 

@@ -51,10 +51,10 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Search:
-    """A question to the index; with both vectors their rankings are fused."""
+    """A question to the index; with a dense vector the two rankings are fused."""
 
+    sparse: Sparse
     dense: Sequence[float] | None
-    sparse: Sparse | None
     fusion: Fusion
     limit: int
 

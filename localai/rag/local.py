@@ -107,18 +107,16 @@ def _among(key: str, values: Sequence[str]) -> models.FieldCondition:
 
 
 def _request(search: Search) -> dict[str, Any]:
-    legs: list[tuple[str, Any]] = []
-    if search.sparse is not None:
-        legs.append((SPARSE, _sparse(search.sparse)))
-    if search.dense is not None:
-        legs.append((DENSE, list(search.dense)))
-    if len(legs) == 1:
-        return {"using": legs[0][0], "query": legs[0][1]}
+    by_words = _sparse(search.sparse)
+    if search.dense is None:
+        return {"using": SPARSE, "query": by_words}
+    by_meaning = list(search.dense)
     weights = [search.fusion.sparse, search.fusion.dense]
     return {
         "query": models.RrfQuery(rrf=models.Rrf(k=search.fusion.k, weights=weights)),
         "prefetch": [
-            models.Prefetch(query=vector, using=using, limit=CANDIDATES) for using, vector in legs
+            models.Prefetch(query=by_words, using=SPARSE, limit=CANDIDATES),
+            models.Prefetch(query=by_meaning, using=DENSE, limit=CANDIDATES),
         ],
     }
 

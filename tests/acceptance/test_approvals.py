@@ -148,11 +148,19 @@ def test_low_risk_runs_unasked_and_is_audited(ai: Ai) -> None:
 
 def test_a_tool_never_reaches_our_own_files(ai: Ai) -> None:
     """The database, the keys and the settings are not in any workspace."""
-    ran = ai("--workspace", ai.home, "tools", "run", "read_file", "--args", '{"path":"config.toml"}')
+    ran = ai(
+        "--workspace", ai.home, "tools", "run", "read_file", "--args", '{"path":"config.toml"}'
+    )
     assert ran.code != 0
-    key = ai("--workspace", "/", "tools", "run", "read_file", "--args", json.dumps(
-        {"path": str(ai.home / "keys" / "secrets.key")}
-    ))
+    key = ai(
+        "--workspace",
+        "/",
+        "tools",
+        "run",
+        "read_file",
+        "--args",
+        json.dumps({"path": str(ai.home / "keys" / "secrets.key")}),
+    )
     assert key.code != 0
 
 

@@ -164,9 +164,7 @@ def test_usage_is_said_on_standard_error(ai: Ai, with_model: Callable[..., str])
     assert "generated, first after" in asked.err
 
 
-def test_a_hostile_answer_cannot_steer_the_terminal(
-    ai: Ai, with_model: Callable[..., str]
-) -> None:
+def test_a_hostile_answer_cannot_steer_the_terminal(ai: Ai, with_model: Callable[..., str]) -> None:
     """Escape sequences of the model are spelled out."""
     with_model(default="\x1b[2Jgone \u202etfel")
     assert ai("chat", "hi").out == "\\u{001B}[2Jgone \\u{202E}tfel\n"

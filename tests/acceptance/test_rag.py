@@ -81,9 +81,7 @@ def test_a_second_run_touches_only_what_changed(ai: Ai, folder: Path) -> None:
     assert not any("Tomatoes" in text for text in texts)
 
 
-def test_an_answer_cites_its_passages(
-    ai: Ai, folder: Path, with_model: Callable[..., str]
-) -> None:
+def test_an_answer_cites_its_passages(ai: Ai, folder: Path, with_model: Callable[..., str]) -> None:
     """With a chat model the passages are answered from; a citation of nothing is dropped."""
     with_model(default="Every morning [1], or so they say [9].")
     ai("rag", "index", folder)

@@ -18,7 +18,13 @@ def test_the_demo_shows_the_whole_product(fresh: Ai) -> None:
     """Documents in two languages, an approval, the audit; and it leaves nothing behind."""
     shown = fresh("demo")
     assert shown.code == 0
-    for words in ("ai rag query", "approvals.md", "승인", "ai approve", "exactly what was approved"):
+    for words in (
+        "ai rag query",
+        "approvals.md",
+        "승인",
+        "ai approve",
+        "exactly what was approved",
+    ):
         assert words in shown.out
     assert "approval.approved -> approval.claimed -> approval.succeeded" in shown.out
     assert not fresh.home.exists()

@@ -11,6 +11,7 @@ from localai.rag.index import Fusion, Index, Point, Search, open_index
 from localai.rag.sparse import Sparse
 
 DIM = 4
+UNKNOWN = 77
 FUSION = Fusion(k=10, sparse=1.0, dense=0.5)
 X, Y = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0)
 
@@ -27,9 +28,9 @@ def point(
 def search(
     dense: tuple[float, ...] | None = None, *terms: int, limit: int = 10, fusion: Fusion = FUSION
 ) -> Search:
-    """A question for the terms, the direction, or both."""
-    sparse = Sparse(tuple(sorted(terms)), (1.0,) * len(terms)) if terms else None
-    return Search(dense, sparse, fusion, limit)
+    """A question for the terms, and for the direction if there is one."""
+    asked = sorted(terms) or [UNKNOWN]
+    return Search(Sparse(tuple(asked), (1.0,) * len(asked)), dense, fusion, limit)
 
 
 def names(index: Index, asked: Search) -> list[str]:
@@ -96,8 +97,8 @@ def test_the_largest_term_id_is_a_term_like_any_other(index: Index) -> None:
     assert names(index, search(None, 2**32 - 1)) == ["a"]
 
 
-def test_a_search_by_direction_alone_orders_by_likeness(index: Index) -> None:
-    """A question without a known word still has a direction."""
+def test_a_search_whose_words_are_nowhere_orders_by_likeness(index: Index) -> None:
+    """Another word for the same thing still has its direction."""
     index.write([point("a", X, 1), point("b", (0.8, 0.6, 0.0, 0.0), 1), point("c", Y, 1)])
     assert names(index, search(X)) == ["a", "b", "c"]
 
@@ -169,9 +170,7 @@ def test_an_index_whose_folder_is_gone_says_so(engine: str, folder: Path) -> Non
         open_index(engine, folder).count()
 
 
-def test_a_damaged_index_says_how_to_make_it_again(
-    index: Index, engine: str, folder: Path
-) -> None:
+def test_a_damaged_index_says_how_to_make_it_again(index: Index, engine: str, folder: Path) -> None:
     """The documents are still there, so nothing is lost."""
     index.write([point("a", X, 1)])
     for file in [*folder.glob("*.json")]:

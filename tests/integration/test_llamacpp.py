@@ -9,6 +9,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gguf_models
 import pytest
@@ -30,7 +31,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
     """Loads a file and closes it at the end."""
     engines: list[llamacpp.LlamaCpp] = []
 
-    def load(path: Path, **options: int) -> llamacpp.LlamaCpp:
+    def load(path: Path, **options: Any) -> llamacpp.LlamaCpp:
         engines.append(llamacpp.load(path, threads=1, gpu_layers=0, **options))
         return engines[-1]
 
@@ -163,7 +164,6 @@ def test_memory_says_the_same_as_reading_anew(opened: Open, tmp_path: Path) -> N
     talk = [Message("user", "one two three")]
     _answer(engine, *talk, sampling=GREEDY)
     talk += [Message("assistant", "four"), Message("user", "five")]
-    assert _answer(engine, *talk, sampling=GREEDY) != ""
     warm = _answer(engine, *talk, sampling=GREEDY)[0]
     assert warm == _answer(opened(path), *talk, sampling=GREEDY)[0]
 

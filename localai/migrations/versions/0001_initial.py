@@ -48,6 +48,10 @@ def _audit() -> None:
         )
 
 
+    exists = "EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq)"
+    _refuse("audit", "INSERT", "the audit is append-only", exists)
+
+
 def _approvals() -> None:
     op.create_table(
         "approvals",

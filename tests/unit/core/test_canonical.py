@@ -178,10 +178,8 @@ def test_the_example_of_rfc_8785_is_spelled_as_printed_there() -> None:
 def test_keys_are_sorted_by_their_utf_16_units() -> None:
     """Section 3.2.3: an emoji sorts before a Hebrew presentation form, as no other order does."""
     value = json.loads(
-        r"""{"\u20ac": "Euro Sign", "\r": "Carriage Return", "\ufb33": "Hebrew Letter Dalet With
-        Dagesh", "1": "One", "\ud83d\ude00": "Emoji", "\u0080": "Control", "\u00f6": "Latin"}""".replace(
-            "\n", ""
-        )
+        r"""{"\u20ac": "Euro Sign", "\r": "Carriage Return", "\ufb33": "Hebrew Letter",
+        "1": "One", "\ud83d\ude00": "Emoji", "\u0080": "Control", "\u00f6": "Latin"}"""
     )
     assert list(json.loads(canonical(value))) == [
         "\r",

@@ -28,7 +28,8 @@ def test_a_duration_is_read_in_its_unit(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "m", "-5m", "+5m", "5 m", "1.5h", "5M", "5min", "٣m", "５m", "1e3", "1_000", "\n5m"]
+    "text",
+    ["", "m", "-5m", "+5m", "5 m", "1.5h", "5M", "5min", "٣m", "\uff15m", "1e3", "1_000", "5\n"],
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """No sign, fraction, space or other digit is guessed at."""

@@ -72,7 +72,7 @@ def test_a_wrong_value_changes_nothing(file: Path) -> None:
 
 def test_an_unknown_name_changes_nothing(file: Path) -> None:
     """A misspelt setting is not written down to be ignored."""
-    with pytest.raises(NotFound, match="did you mean log.level?"):
+    with pytest.raises(NotFound, match=r"did you mean log\.level\?"):
         write_setting(file, "log.levle", "info")
     assert file.read_text() == WRITTEN
 

@@ -21,8 +21,22 @@ def test_a_prefix_of_4_digits_or_more_is_taken(prefix: str) -> None:
 
 @pytest.mark.parametrize(
     "prefix",
-    ["", "3f2", "%", "____", "3f2%", "3f2a%", "****", "3F2A", "3f2g", "3f2a\n", " 3f2a", "a" * 33]
-    + ["３f2a", "3f2a' OR 1=1 --"],
+    [
+        "",
+        "3f2",
+        "%",
+        "____",
+        "3f2%",
+        "3f2a%",
+        "****",
+        "3F2A",
+        "3f2g",
+        "3f2a\n",
+        " 3f2a",
+        "a" * 33,
+        "\uff13f2a",
+        "3f2a' OR 1=1 --",
+    ],
 )
 def test_no_wildcard_and_nothing_else_is_a_prefix(prefix: str) -> None:
     """Whatever a LIKE or GLOB would widen never gets that far."""

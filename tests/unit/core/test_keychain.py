@@ -1,7 +1,5 @@
 """The OS keyring: trusted only by name and by proof, and its failures told."""
 
-from collections.abc import Iterator
-
 import keyring
 import pytest
 from keyring.backends import chainer, fail

@@ -78,10 +78,7 @@ def test_configuring_again_writes_each_line_once(file: Path) -> None:
 
 def test_an_exception_brings_its_traceback(file: Path) -> None:
     """Redacted like everything else."""
-    try:
-        raise ValueError("password=canary-1")
-    except ValueError:
-        log.logger.exception("bug")
+    log.logger.error("bug", exc_info=ValueError("password=canary-1"))
     (line,) = _lines(file)
     assert line["level"] == "error"
     assert "ValueError: password=[redacted]" in line["traceback"]

@@ -2,14 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
-import keyring
 import pytest
 from memory_keyring import TrustedMemoryKeyring
 
-from localai.core.directories import Directories, locate
+from localai.core.directories import Directories
 from localai.core.errors import Denied, Invalid, NotFound, Unavailable
 from localai.core.redact import redact
 from localai.core.secrets import NAMES, Secrets

@@ -99,8 +99,16 @@ def test_a_wrong_value_is_refused_and_names_its_source(
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("true", True), ("TRUE", True), ("1", True), ("on", True)]
-    + [("false", False), ("0", False), ("no", False), ("Off", False)],
+    [
+        ("true", True),
+        ("TRUE", True),
+        ("1", True),
+        ("on", True),
+        ("false", False),
+        ("0", False),
+        ("no", False),
+        ("Off", False),
+    ],
 )
 def test_yes_and_no_are_read_as_people_write_them(text: str, value: bool, tmp_path: Path) -> None:
     """In any case."""
@@ -166,9 +174,9 @@ def test_the_variable_is_the_key_in_capitals() -> None:
 
 def test_an_unknown_name_is_not_found_and_the_nearest_is_told() -> None:
     """A slip of a letter costs one look."""
-    with pytest.raises(NotFound, match="did you mean approvals.timeout?"):
+    with pytest.raises(NotFound, match=r"did you mean approvals\.timeout\?"):
         named("approvals.timout")
-    with pytest.raises(NotFound, match="no setting 'xyzzy'$"):
+    with pytest.raises(NotFound, match=r"no setting 'xyzzy'$"):
         named("xyzzy")
 
 

@@ -54,7 +54,9 @@ def test_vectors_come_in_the_order_of_the_texts(embedder: Embedder) -> None:
     texts = ["a long text about a train and its platform", "kettle", "some trains run"]
     together = embedder.embed(texts)
     alone = [embedder.embed([text])[0] for text in texts]
-    assert [similar(*pair) for pair in zip(together, alone, strict=True)] == pytest.approx([1.0] * 3)
+    assert [similar(*pair) for pair in zip(together, alone, strict=True)] == pytest.approx(
+        [1.0] * 3
+    )
 
 
 def test_a_text_without_a_known_word_has_no_direction(embedder: Embedder) -> None:

@@ -2,13 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rag_home import WRITER, Room, sources
 
 from localai.core.errors import NotFound, Unavailable
 from localai.rag import ingest
-from localai.rag.index import Index, Point
+from localai.rag.edge import EdgeIndex
+from localai.rag.index import Point
 from localai.rag.records import Progress
 
 
@@ -30,12 +32,7 @@ def chunks(here: Room) -> int:
 
 def stored(here: Room) -> int:
     """How many passages the index really has."""
-    return index_of(here).count()
-
-
-def index_of(here: Room) -> Index:
-    """The index behind the default collection."""
-    return here.rag._index(here.catalog.get("default"))
+    return EdgeIndex(here.data / here.catalog.get("default").directory).count()
 
 
 def test_a_second_run_finds_nothing_to_do(here: Room, documents: Path) -> None:
@@ -254,12 +251,7 @@ def test_korean_passages_get_no_direction_from_an_english_model(
 ) -> None:
     """Their vector would say what the file's name says, and be found for it."""
     written: list[Point] = []
-    here.rag.index(WRITER, [documents / "train.txt"])
-    index = type(index_of(here))
-    real = index.write
-    monkeypatch.setattr(
-        index, "write", lambda self, points: (written.extend(points), real(self, points))
-    )
+    monkeypatch.setattr(EdgeIndex, "write", lambda _, points: written.extend(points))
     counts(here, documents)
     assert {point.payload["source"]: point.dense is None for point in written} == {
         "kettle.md": False,
@@ -283,9 +275,8 @@ def test_an_interrupted_run_leaves_a_collection_that_answers_and_is_completed_la
     def interrupt(*_: object, **__: object) -> None:
         raise Interrupted
 
-    index = type(index_of(here))
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(index, step, interrupt)
+        patch.setattr(EdgeIndex, step, interrupt)
         counts(here, documents)
     assert found(here, "kettle")[0] == "kettle.md"
     assert sum(counts(here, documents)[:2]) == 1
@@ -302,10 +293,13 @@ def test_a_file_that_vanishes_after_an_interruption_leaves_nothing(
     def interrupt(*_: object, **__: object) -> None:
         raise Interrupted
 
-    enter = here.rag._catalog.enter
-    calls = iter([enter, interrupt])
+    calls = iter([here.rag._catalog.enter, interrupt])
+
+    def enter(*arguments: Any, **options: Any) -> None:
+        next(calls)(*arguments, **options)
+
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(here.rag._catalog, "enter", lambda *a, **k: next(calls)(*a, **k))
+        patch.setattr(here.rag._catalog, "enter", enter)
         counts(here, documents)
     assert stored(here) == 3
     (documents / "train.txt").unlink()
@@ -326,7 +320,7 @@ def test_a_file_changed_back_after_an_interruption_is_not_taken_for_unchanged(
         raise Interrupted
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(type(index_of(here)), "forget", interrupt)
+        patch.setattr(EdgeIndex, "forget", interrupt)
         counts(here, documents)
     file.write_bytes(before)
     counts(here, documents)

@@ -38,9 +38,7 @@ def says(text: str) -> Callable[[Messages], Iterator[str]]:
         lambda rag: rag.show(NOBODY, "default"),
     ],
 )
-def test_every_method_asks_for_its_permission(
-    indexed: Room, act: Callable[[Rag], object]
-) -> None:
+def test_every_method_asks_for_its_permission(indexed: Room, act: Callable[[Rag], object]) -> None:
     """Readers change nothing, and nobody reads nothing."""
     with pytest.raises(Denied):
         act(indexed.rag)

@@ -141,7 +141,9 @@ def test_every_kind_of_line_end_counts_as_one_line(tmp_path: Path) -> None:
     assert text_of(tmp_path / "a") == "1\n2\n3\n4"
 
 
-@pytest.mark.parametrize("data", [b"a\0b", b"%PDF-1.7 all ascii", b"\xff\xfe\xfd", b"caf\xe9 au lait"])
+@pytest.mark.parametrize(
+    "data", [b"a\0b", b"%PDF-1.7 all ascii", b"\xff\xfe\xfd", b"caf\xe9 au lait"]
+)
 def test_what_is_not_text_is_refused(tmp_path: Path, data: bytes) -> None:
     """Binary files and unknown encodings give noise, not passages."""
     (tmp_path / "a").write_bytes(data)

@@ -30,7 +30,9 @@ READS = {
 def test_there_are_25_permissions_of_a_noun_and_a_verb() -> None:
     """Each is explained."""
     assert len(PERMISSIONS) == 25
-    assert all(re.fullmatch(r"[a-z]+:(read|write|use|run|decide|cancel)", name) for name in PERMISSIONS)
+    assert all(
+        re.fullmatch(r"[a-z]+:(read|write|use|run|decide|cancel)", name) for name in PERMISSIONS
+    )
     assert all(PERMISSIONS.values())
 
 
@@ -84,9 +86,7 @@ def test_every_role_names_known_permissions_alone() -> None:
         (("stranger", "viewer"), READS),
     ],
 )
-def test_roles_add_up_and_unknown_ones_give_nothing(
-    roles: tuple[str, ...], held: set[str]
-) -> None:
+def test_roles_add_up_and_unknown_ones_give_nothing(roles: tuple[str, ...], held: set[str]) -> None:
     """A role of a newer version, read by this one, is no permission."""
     assert permissions_of(roles) == held
 

@@ -67,9 +67,7 @@ def test_a_refusal_says_who_lacks_what(rbac: Rbac, database: Database) -> None:
     actor = _user(database, "mina", "viewer", "user")
     with pytest.raises(Denied) as caught:
         rbac.require(actor, "approvals:decide")
-    assert caught.value.message == (
-        "mina (user, viewer) lacks the permission approvals:decide"
-    )
+    assert caught.value.message == ("mina (user, viewer) lacks the permission approvals:decide")
     assert caught.value.hint == "ask an admin for a role that has it"
 
 
@@ -105,9 +103,7 @@ def test_an_unknown_permission_is_denied_to_everyone(rbac: Rbac, operator: Actor
         rbac.require(operator, "audit:raed")
 
 
-def test_a_disabled_user_is_denied_from_the_next_check_on(
-    rbac: Rbac, database: Database
-) -> None:
+def test_a_disabled_user_is_denied_from_the_next_check_on(rbac: Rbac, database: Database) -> None:
     """Whatever roles are left."""
     actor = _user(database, "mina", "admin")
     rbac.require(actor, "audit:read")
@@ -136,9 +132,7 @@ def test_a_missing_database_denies(home: Directories, operator: Actor, clock: Cl
     elsewhere.close()
 
 
-def test_a_damaged_database_denies(
-    rbac: Rbac, operator: Actor, database: Database
-) -> None:
+def test_a_damaged_database_denies(rbac: Rbac, operator: Actor, database: Database) -> None:
     """The check cannot be made, so nothing is allowed."""
     database.close()
     database.path.write_bytes(b"not a database " * 600)
