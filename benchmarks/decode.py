@@ -171,7 +171,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quant", choices=QUANTS, default="q8_0")
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=hardware.physical_cores())
     parser.add_argument("--dir", type=Path, help="keep the model here")
     parser.add_argument("--llama-bench", default=shutil.which("llama-bench"))

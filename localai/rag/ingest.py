@@ -117,9 +117,8 @@ class Ingest:
         return [self._target(path, roots) for path in outermost]
 
     def _target(self, path: Path, roots: set[Path]) -> _Target:
-        if not path.exists() and not any(_is_under(known, {path}) for known in self._known):
-            message = f"there is no file or folder {path}"
-            raise NotFound(message, hint="name one that is there")
+        if not any(_is_under(known, {path}) for known in self._known):
+            must_exist(path)
         root = next((each for each in reversed(_line(path)) if each in roots), path)
         return _Target(path, root, root.parent if root.is_file() else root)
 
@@ -215,6 +214,13 @@ class Ingest:
         self._done += 1
         if self._on_progress:
             self._on_progress(Progress(self._done, self._total, source, action))
+
+
+def must_exist(path: Path) -> None:
+    """Raise NotFound for a path where nothing is, Unavailable for one that makes no sense."""
+    if not _resolved(path).exists():
+        message = f"there is no file or folder {path}"
+        raise NotFound(message, hint="name one that is there")
 
 
 def _resolved(path: Path) -> Path:

@@ -14,7 +14,7 @@ from localai.core.ids import new_id
 from localai.core.records import Page
 from localai.rag.catalog import Catalog, Entry
 from localai.rag.index import Fusion, Hit, Index, Search, destroy, open_index, preferred_engine
-from localai.rag.ingest import Ingest
+from localai.rag.ingest import Ingest, must_exist
 from localai.rag.language import is_korean
 from localai.rag.prompt import cited, prompt
 from localai.rag.records import (
@@ -78,7 +78,7 @@ class Rag:
     ) -> IndexReport:
         """Take in the files at or under the paths; see IndexReport. Safe to interrupt."""
         self._require(actor, "rag:write")
-        entry = self._catalog.find(collection) or self._begin(collection)
+        entry = self._catalog.find(collection) or self._begin(collection, paths)
         self._check(entry)
         run = Ingest(self._catalog, entry, self._index(entry), self._embedder, on_progress)
         return run.run(paths, exclude)
@@ -145,11 +145,13 @@ class Rag:
         self._catalog.remove(name)
         destroy(self._folder(entry))
 
-    def _begin(self, name: str) -> Entry:
+    def _begin(self, name: str, paths: Sequence[Path]) -> Entry:
         """A new, empty collection for the model of the settings, once that is at hand."""
         if not _NAME.fullmatch(name):
             message = f"{name!r} cannot name a collection"
             raise Invalid(message, hint="use letters, digits, - _ and . , at most 64")
+        for path in paths:
+            must_exist(path)
         embedder = self._embedder()
         embedder.load()
         mine = Entry(

@@ -47,7 +47,6 @@ def _audit() -> None:
             "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
         )
 
-
     exists = "EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq)"
     _refuse("audit", "INSERT", "the audit is append-only", exists)
 

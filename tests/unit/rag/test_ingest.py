@@ -85,9 +85,19 @@ def test_a_deleted_folder_can_still_be_named(here: Room, documents: Path, tmp_pa
 
 
 def test_a_path_that_was_never_there_is_an_error(here: Room, tmp_path: Path) -> None:
-    """A slip of the finger must not pass for an empty folder."""
+    """A slip of the finger must not pass for an empty folder, nor make a collection."""
     with pytest.raises(NotFound, match="nowhere"):
         counts(here, tmp_path / "nowhere")
+    assert here.catalog.find("default") is None
+
+
+def test_a_path_that_was_never_there_is_an_error_in_an_old_collection_too(
+    here: Room, documents: Path
+) -> None:
+    """Only what was indexed can be gone."""
+    counts(here, documents)
+    with pytest.raises(NotFound, match="nowhere"):
+        counts(here, documents / "nowhere")
 
 
 def test_two_folders_live_side_by_side(here: Room, documents: Path, tmp_path: Path) -> None:
