@@ -283,7 +283,8 @@ class App:
         from localai.core import log
         from localai.infer import hardware, llamacpp
 
-        file = self.models.file(actor, model or self.models.choose(actor, role))
+        name = model or self.models.choose(actor, role)
+        file = self.models.file(actor, name)
         card = hardware.gpu_present()
         if card and not llamacpp.gpu_offload_supported():
             warn(f"{card} is not used: this llama.cpp was built for the processor alone")
@@ -291,6 +292,7 @@ class App:
         context = self.settings[keys.ENGINE_CONTEXT]
         engine = llamacpp.load(
             file,
+            name=name,
             context=context or None,
             threads=self.settings[keys.ENGINE_THREADS] or None,
             gpu_layers=self.settings[keys.ENGINE_GPU_LAYERS],

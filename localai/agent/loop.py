@@ -5,6 +5,7 @@ A tool call goes through the runner alone; a refusal is an answer that the model
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar, Literal
@@ -186,15 +187,17 @@ class Agent:
         said: list[str] = []
         calls: list[ToolCall] = []
         is_whole = False
+        deltas = engine.stream(messages, tools=tools, sampling=request.sampling)
         try:
-            for delta in engine.stream(messages, tools=tools, sampling=request.sampling):
-                if delta.text:
-                    said.append(delta.text)
-                    yield Said(delta.text)
-                if delta.tool_call:
-                    calls.append(delta.tool_call)
-                if delta.usage:
-                    turn.count(delta.usage)
+            with closing(deltas):
+                for delta in deltas:
+                    if delta.text:
+                        said.append(delta.text)
+                        yield Said(delta.text)
+                    if delta.tool_call:
+                        calls.append(delta.tool_call)
+                    if delta.usage:
+                        turn.count(delta.usage)
             is_whole = True
         finally:
             turn.text += "".join(said)

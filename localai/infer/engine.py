@@ -3,7 +3,7 @@
 Knows what a conversation and a streamed answer are; never which library produces it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -103,7 +103,7 @@ class Engine(Protocol):
         *,
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
-    ) -> Iterator[Delta]:
+    ) -> Generator[Delta]:
         """Answer `messages`; closing the iterator midway leaves the engine usable."""
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import re
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -130,7 +130,7 @@ class LlamaCpp:
         *,
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
-    ) -> Iterator[Delta]:
+    ) -> Generator[Delta]:
         """Answer `messages` token by token; tool calls are looked for where there are tools."""
         if not self._turn.acquire(blocking=False):
             raise Conflict(f"{self.name} is still answering another message")
