@@ -9,7 +9,6 @@ from typing import Protocol, Self
 
 from rich.live import Live
 from rich.markdown import Markdown
-from rich.text import Text
 
 from localai.cli.console import stdout
 from localai.core.escape import visible
@@ -27,6 +26,9 @@ class Answer(Protocol):
     def add(self, text: str) -> None:
         """Show a piece."""
 
+    def rest(self) -> None:
+        """Leave the screen to somebody else; the next piece begins anew."""
+
 
 class PlainAnswer:
     """Writes pieces as they come; for pipes and files."""
@@ -38,8 +40,13 @@ class PlainAnswer:
 
     def __exit__(self, *exc: object) -> None:
         """End the line."""
+        self.rest()
+
+    def rest(self) -> None:
+        """End the line."""
         if not self._ends_line:
             print(flush=True)
+            self._ends_line = True
 
     def add(self, text: str) -> None:
         """Show a piece."""
@@ -61,6 +68,9 @@ class SilentAnswer:
     def add(self, text: str) -> None:
         """Show nothing."""
 
+    def rest(self) -> None:
+        """Show nothing."""
+
 
 class MarkdownAnswer:
     """Renders Markdown block by block; for terminals."""
@@ -68,36 +78,39 @@ class MarkdownAnswer:
     def __init__(self) -> None:
         self._console = stdout()
         self._tail = ""
-        self._live = Live(
-            console=self._console,
-            transient=True,
-            refresh_per_second=12,
-            vertical_overflow="ellipsis",
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._live: Live | None = None
 
     def __enter__(self) -> Self:
         """Begin."""
-        self._live.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         """Print the last block for good."""
-        self._live.update(Text(""))
-        self._live.stop()
-        self._print(self._tail)
-        self._tail = ""
+        self.rest()
 
     def add(self, text: str) -> None:
         """Show a piece."""
         self._tail += visible(text, lines=True)
         end = finished(self._tail)
         if end:
-            self._live.update(Text(""), refresh=True)
+            self._stop()
             self._print(self._tail[:end])
             self._tail = self._tail[end:]
+        if self._live is None:
+            self._live = Live(console=self._console, transient=True, refresh_per_second=12)
+            self._live.start()
         self._live.update(_markdown(self._tail))
+
+    def rest(self) -> None:
+        """Print what is there for good; what redraws itself would wipe out a question."""
+        self._stop()
+        self._print(self._tail)
+        self._tail = ""
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def _print(self, block: str) -> None:
         if block.strip():

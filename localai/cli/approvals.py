@@ -9,6 +9,8 @@ from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.core.clock import seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from localai.agent.runner import ToolOutcome
     from localai.approvals.records import Approval
     from localai.approvals.statistics import Statistics
@@ -117,4 +119,13 @@ def _table(page: "Page[Approval]") -> None:
 
 
 def _statistics(found: "Statistics") -> None:
-    print_fields(vars(found))
+    counts = {name: _counted(getattr(found, name)) for name in ("by_status", "by_tool")}
+    print_fields({**vars(found), **counts})
+
+
+def _counted(counts: "Mapping[str, object]") -> str:
+    told = (
+        f"{name} {_counted(count) if isinstance(count, dict) else count}"
+        for name, count in counts.items()
+    )
+    return ", ".join(told)

@@ -16,6 +16,7 @@ from localai.core.errors import Invalid, Pending
 
 if TYPE_CHECKING:
     from localai.agent.loop import Called, ChatResult
+    from localai.approvals.records import Approval
 
 app = noun()
 
@@ -92,7 +93,8 @@ class Speaking:
         self._is_stream = is_stream
         self._shows_usage = shows_usage
         self._engine = call.app.engine(call.actor, model=model, role=role, warn=note)
-        self._gate = call.app.gate(call.actor, person if is_terminal() else None)
+        self._shown = answer(is_json=call.is_json)
+        self._gate = call.app.gate(call.actor, self._ask if is_terminal() else None)
         self._route = "explicit" if model else role
 
     def turn(self, text: str | None) -> None:
@@ -108,18 +110,23 @@ class Speaking:
             hint = f"ai approve {result.pending[0]}, then: ai chat -c"
             raise Pending(f"waiting for a decision on {waiting}", hint=hint)
 
+    def _ask(self, approval: "Approval") -> tuple[bool, str | None]:
+        self._shown.rest()
+        return person(approval)
+
     def _answered(self, text: str | None) -> "ChatResult":
         """Show the events of one turn as they come; the last is the result."""
         app, actor = self._call.app, self._call.actor
         request = app.request(text, session=self._session, route=self._route, **self._options)
         events = app.agent.chat(actor, request, self._engine, self._gate)
-        with closing(events), answer(is_json=self._call.is_json) as shown:
+        with closing(events), self._shown as shown:
             for event in events:
                 if self._is_stream:
                     print(json_text({"event": event.kind, **asdict(event)}), flush=True)
                 if event.kind == "said":
                     shown.add(event.text)
                 elif event.kind == "called":
+                    shown.rest()
                     note(_told(event))
                 else:
                     result = event

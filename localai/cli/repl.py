@@ -1,7 +1,6 @@
 """A conversation at the terminal: line editing, history, Ctrl-C stops the answer alone."""
 
 import contextlib
-import readline
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,11 @@ from localai.cli.console import note
 from localai.cli.exits import report
 from localai.core.errors import LocalaiError
 from localai.core.files import write_private
+
+try:
+    import readline
+except ImportError:  # a Python that was built without it still talks, line by line
+    readline = None  # type: ignore[assignment]
 
 _KEPT = 1000
 
@@ -58,11 +62,15 @@ class Repl:
         return "\n".join(lines).removesuffix('"""')
 
     def _load(self) -> None:
+        if readline is None:
+            return
         readline.set_history_length(_KEPT)
         with contextlib.suppress(OSError):
             readline.read_history_file(self._history)
 
     def _save(self) -> None:
+        if readline is None:
+            return
         kept = range(1, readline.get_current_history_length() + 1)
         lines = [readline.get_history_item(number) for number in kept]
         write_private(self._history, "".join(f"{line}\n" for line in lines[-_KEPT:]).encode())

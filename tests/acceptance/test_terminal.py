@@ -46,7 +46,8 @@ def test_a_tool_call_is_shown_whole_and_asked_inline(
     with_model([("last.role == 'tool'", "Noted."), ("'note' in last.content", call)])
     with typing(ai, "chat", "make a note") as child:
         child.expect("buy milk")
-        child.expect(r"exactly as shown\?")
+        child.expect(r"exactly as shown\?.*\[y/N\] ")
+        assert child.expect([pexpect.TIMEOUT, "."], timeout=0.5) == 0  # nothing redraws over it
         child.sendline("y")
         child.expect("Noted")
         assert exit_code(child) == 0

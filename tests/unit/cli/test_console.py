@@ -1,0 +1,77 @@
+"""What reaches the screen."""
+
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from localai.cli.console import ago, json_text, print_fields, print_table
+
+
+@dataclass(frozen=True)
+class Record:
+    """Something to show."""
+
+    name: str
+    inner: tuple["Record", ...] = ()
+
+
+def test_json_reads_back_as_the_record_whatever_it_holds() -> None:
+    """Every code point survives, also inside of other records."""
+    everything = "".join(map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1, 7)]))
+    read = json.loads(json_text(Record("a", (Record(everything),))))
+    assert read == {"name": "a", "inner": [{"name": everything, "inner": []}]}
+
+
+@pytest.mark.parametrize("hidden", ["\x1b", "\x9b", "\u202e", "\u200b", "\ufeff", "\U000e0041"])
+def test_json_holds_nothing_that_a_terminal_obeys_or_hides(hidden: str) -> None:
+    """Controls and format characters are spelled as JSON escapes."""
+    text = json_text({"name": hidden, hidden: 1})
+    assert hidden not in text
+    assert json.loads(text) == {"name": hidden, hidden: 1}
+
+
+def test_korean_stays_readable_in_json() -> None:
+    """Only what is unsafe is escaped."""
+    assert json_text({"이름": "김치"}) == '{"이름": "김치"}'
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (5, "5 s ago"),
+        (180, "3 min ago"),
+        (7300, "2 h ago"),
+        (200_000, "2 d ago"),
+        (-90, "in 2 min"),
+    ],
+)
+def test_a_moment_is_said_as_people_say_it(seconds: int, words: str) -> None:
+    """Past and to come."""
+    moment = datetime.now(UTC) - timedelta(seconds=seconds + (0.4 if seconds > 0 else -20))
+    assert ago(moment.isoformat()) == words
+
+
+def test_no_moment_is_no_words() -> None:
+    """Something that has not happened."""
+    assert ago(None) == ""
+
+
+def test_a_table_escapes_its_cells_and_reads_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name cannot hide its neighbours."""
+    print_table(("NAME", "SAFE"), [("[conceal]rm -rf ~[/]\x1b[2J", True)], empty="none")
+    assert "[conceal]rm -rf ~[/]\\u{001B}[2J" in capsys.readouterr().out
+
+
+def test_an_empty_table_says_so_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard output stays empty for whoever counts its lines."""
+    print_table(("NAME",), [], empty="none yet")
+    assert capsys.readouterr() == ("", "none yet\n")
+
+
+def test_fields_keep_the_lines_of_their_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second line stands below the first."""
+    print_fields({"a": "one\ntwo", "long": None})
+    assert capsys.readouterr().out == "a     one\n      two\nlong  \n"
