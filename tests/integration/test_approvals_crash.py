@@ -15,6 +15,8 @@ from integration import approvals_worker as worker
 
 from localai.core.errors import Conflict
 
+pytestmark = [pytest.mark.counted, pytest.mark.timeout(900)]
+
 IS_FULL = os.environ.get("PROVE") == "1"
 KILLS = {"sqlite3": 50 if IS_FULL else 9, "pysqlite3.dbapi2": 50 if IS_FULL else 6}
 SEED = int(os.environ.get("PROVE_SEED") or random.SystemRandom().randrange(2**32))

@@ -12,6 +12,8 @@ from integration import approvals_worker as worker
 from integration.approvals_worker import Answer
 
 PROCESSES = 8
+pytestmark = [pytest.mark.counted, pytest.mark.timeout(900)]
+
 REQUESTS = 500 if os.environ.get("PROVE") == "1" else 60
 
 drivers = pytest.mark.parametrize(

@@ -1,0 +1,140 @@
+"""What people read: the same records as the JSON, as tables and lines."""
+
+from collections.abc import Callable
+
+from gguf_models import tool_call
+from terminal import Ai
+
+WRITE = ("tools", "run", "write_file", "--args", '{"path": "note.txt", "content": "x"}')
+
+
+def test_a_conversation_reads_as_a_dialogue(ai: Ai, with_model: Callable[..., str]) -> None:
+    """Who said what, which tools were called, and what they answered."""
+    (ai.workspace / "here.txt").write_text("the lamp is green")
+    call = tool_call("read_file", path="here.txt")
+    with_model([("last.role == 'tool'", "It is green."), ("'lamp' in last.content", call)])
+    assert ai("chat", "which lamp?").out == "It is green.\n"
+    listed = ai("sessions", "list")
+    assert "which lamp?" in listed.out
+    session = ai("sessions", "list", "-q").out.strip()
+    lines = ai("sessions", "show", session[:5]).out.splitlines()
+    assert [line.split()[0] for line in lines] == ["user:", "scripted:", "read_file:", "scripted:"]
+    assert '[calls read_file {"path": "here.txt"}]' in lines[1]
+    assert lines[2].endswith("the lamp is green")
+    assert ai("sessions", "rm", session, "-y").code == 0
+    assert "none yet" in ai("sessions", "list").err
+
+
+def test_a_waiting_conversation_says_for_what(ai: Ai, with_model: Callable[..., str]) -> None:
+    """The id of the request stands where the tool's answer will be."""
+    call = tool_call("write_file", path="note.txt", content="x")
+    with_model([("'note' in last.content", call)])
+    ai("chat", "make a note")
+    request = ai("approvals", "list", "-q").out.strip()
+    shown = ai("sessions", "show", ai("sessions", "list", "-q").out.strip()).out
+    assert f"[waits for a decision: {request}]" in shown
+
+
+def test_requests_are_listed_counted_and_withdrawn(ai: Ai) -> None:
+    """A request's life in words."""
+    ai(*WRITE)
+    request = ai("approvals", "list", "-q").out.strip()
+    listed = ai("approvals", "list").out
+    for word in (request, "pending", "high", "write_file", "in 5 min"):
+        assert word in listed
+    waited = ai("approvals", "wait", request, "--timeout", "1s")
+    assert waited.code == 7
+    cancelled = ai("approvals", "cancel", request)
+    assert cancelled.out.startswith(f"cancelled {request} write_file by ")
+    assert ai("approvals", "wait", request, "--timeout", "1s").out.startswith("cancelled")
+    stats = ai("approvals", "stats").out
+    assert "by_status      cancelled 1" in stats
+    assert ai("approvals", "stats", "--since", "1d", "--json").json["total"] == 1
+
+
+def test_tools_show_what_they_take(ai: Ai) -> None:
+    """Risk and permission in the list, the schema in full."""
+    listed = ai("tools", "list").out
+    assert "run_command" in listed
+    assert "critical" in listed
+    shown = ai("tools", "show", "write_file").out
+    assert '"required":["path","content"]' in shown
+    assert ai("tools", "show", "write_fil").code == 4
+    read = ai("tools", "run", "list_files", "--args", "-", stdin='{"path": "nowhere"}')
+    assert read.code == 1
+
+
+def test_documents_are_reported_and_quoted(ai: Ai, with_model: Callable[..., str]) -> None:
+    """What was done to files, then passages below the answer."""
+    (ai.workspace / "lamp.md").write_text("# Lamps\n\nThe lamp in the hall is green.\n")
+    (ai.workspace / "noise.bin").write_bytes(b"\x00\x01")
+    report = ai("rag", "index", ".")
+    assert report.out.startswith("1 added, 0 updated, 0 unchanged, 0 removed; 1 passages in ")
+    assert "skipped noise.bin" in report.err
+    found = ai("rag", "query", "which lamp is green?").out
+    assert "lamp.md" in found
+    assert "    The lamp in the hall is green." in found
+    with_model(default="The one in the hall [1].")
+    answered = ai("rag", "query", "which lamp is green?").out
+    assert answered.startswith("The one in the hall [1].\n\n[1] ")
+    assert "default" in ai("rag", "collections", "list").out
+    assert "lamp" not in ai("rag", "query", "?!").out
+
+
+def test_the_audit_is_listed_and_shown(ai: Ai) -> None:
+    """Newest first, a page at a time, each entry in full."""
+    ai(*WRITE)
+    first = ai("audit", "list", "--limit", "1", "--json").json
+    assert first["items"][0]["event"] == "approval.requested"
+    second = ai("audit", "list", "--cursor", first["next"]).out
+    assert "operator.created" in second
+    shown = ai("audit", "show", "1").out
+    assert "event    operator.created" in shown
+    assert ai("audit", "show", "99").code == 4
+
+
+def test_secrets_and_settings_are_told_and_forgotten(ai: Ai) -> None:
+    """Where a value comes from, never the value."""
+    ai("secrets", "set", "webhook-key", stdin="swordfish99\n")
+    assert "webhook-key        file" in ai("secrets", "list").out
+    assert ai("secrets", "rm", "webhook-key").code == 0
+    assert ai("secrets", "rm", "webhook-key").code == 4
+    assert ai("secrets", "set", "unknown-name", stdin="x\n").code == 2
+    assert "every setting is known" in ai("config", "check").out
+    assert "approvals.timeout" in ai("config", "show").out
+    assert ai("config", "path").out == f"{ai.home}/config.toml\n"
+    assert ai("config", "get", "nothing").code == 4
+    assert ai("--set", "nothing=1", "config", "show").code == 4
+    assert ai("--set", "nothing", "config", "show").code == 2
+
+
+def test_models_tell_their_size_and_choice(ai: Ai, with_model: Callable[..., str]) -> None:
+    """The list and the file's own words."""
+    name = with_model()
+    assert ai("models", "use", "--code", name).code == 0
+    assert ai("models", "use").code == 2
+    assert "code" in ai("models", "list").out
+    assert "has_template  yes" in ai("models", "info", name).out
+    assert ai("models", "info", "scriptd").code == 4
+
+
+def test_arguments_are_checked_before_anything_happens(ai: Ai) -> None:
+    """Numbers are numbers, in their range; words that are missing are asked for."""
+    for words in (
+        ("approvals", "list", "--limit", "none"),
+        ("approvals", "list", "--limit", "0"),
+        ("rag", "query", "x", "-k", "51"),
+        ("chat", "x", "--temperature", "hot"),
+        ("models", "add"),
+        ("approvals", "list", "--status", "gone"),
+        ("approvals", "stats", "--since", "soon"),
+    ):
+        wrong = ai(*words)
+        assert wrong.code == 2, words
+        assert wrong.err.startswith("ai: error: ")
+        assert "hint: " in wrong.err
+
+
+def test_the_version_is_said(ai: Ai) -> None:
+    """One line."""
+    assert ai("--version").out.startswith("ai 0.")
