@@ -4,20 +4,26 @@ The model that ships is loaded from this package and never asks a network for an
 models come from the hub by name, once, into the cache folder.
 """
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
+import os
 
-import numpy as np
-from fastembed import TextEmbedding
-from fastembed.common.model_description import ModelSource, PoolingType
-from loguru import logger
-from numpy.typing import NDArray
+# ONNX Runtime reports its use to its maker since 1.29, and the hub's client to the hub, unless
+# this stands in the environment before they are loaded.
+os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
-from localai.core.errors import Invalid, Unavailable
-from localai.rag.records import SHIPPED_MODEL
+import re  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
+from difflib import get_close_matches  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+from fastembed import TextEmbedding  # noqa: E402
+from fastembed.common.model_description import ModelSource, PoolingType  # noqa: E402
+from loguru import logger  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from localai.core.errors import Invalid, Unavailable  # noqa: E402
+from localai.rag.records import SHIPPED_MODEL  # noqa: E402
 
 SHIPPED_FOLDER = Path(__file__).parent / "models" / "static-192"
 

@@ -30,6 +30,17 @@ def test_the_demo_shows_the_whole_product(fresh: Ai) -> None:
     assert not fresh.home.exists()
 
 
+def test_nothing_is_written_outside_of_the_home(ai: Ai, tmp_path: Path) -> None:
+    """No library keeps an identity, a cache or a report of its use in the operator's folders."""
+    login = tmp_path / "login"
+    login.mkdir()
+    (ai.workspace / "a.md").write_text("# A fact\n\nThe lamp is green.\n")
+    ai.environment.pop("CI", None)  # where it is set, libraries hide what they do for people
+    for command in (("demo",), ("doctor",), ("rag", "index", "."), ("rag", "query", "lamp")):
+        assert ai(*command, HOME=str(login)).code == 0
+    assert list(login.rglob("*")) == []
+
+
 def test_the_demo_as_json_says_how_long_it_took(fresh: Ai) -> None:
     """Under 30 seconds is the promise; the figure is there to be read."""
     shown = fresh("demo", "--json").json
@@ -88,6 +99,7 @@ def test_the_wheel_alone_is_the_product(tmp_path: Path) -> None:
 def test_nothing_leaves_this_machine(ai: Ai, tmp_path: Path, command: tuple[str, ...]) -> None:
     """No process that the command starts opens a connection to anywhere but loopback."""
     trace = tmp_path / "trace"
+    ai.environment.pop("CI", None)
     (ai.workspace / "a.md").write_text("# A fact\n\nThe lamp is green.\n")
     done = subprocess.run(
         ["strace", "-f", "-e", "trace=connect,sendto,sendmsg", "-o", trace, AI, *command],
