@@ -10,20 +10,20 @@ import os
 # this stands in the environment before they are loaded.
 os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
-import re  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from difflib import get_close_matches  # noqa: E402
-from pathlib import Path  # noqa: E402
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
 
-import numpy as np  # noqa: E402
-from fastembed import TextEmbedding  # noqa: E402
-from fastembed.common.model_description import ModelSource, PoolingType  # noqa: E402
-from loguru import logger  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+import numpy as np
+from fastembed import TextEmbedding
+from fastembed.common.model_description import ModelSource, PoolingType
+from loguru import logger
+from numpy.typing import NDArray
 
-from localai.core.errors import Invalid, Unavailable  # noqa: E402
-from localai.rag.records import SHIPPED_MODEL  # noqa: E402
+from localai.core.errors import Invalid, Unavailable
+from localai.rag.records import SHIPPED_MODEL
 
 SHIPPED_FOLDER = Path(__file__).parent / "models" / "static-192"
 
