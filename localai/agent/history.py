@@ -157,6 +157,10 @@ class History:
             turns = tuple(_turn(row) for row in connection.execute(said))
         return Transcript(_session(head), turns)
 
+    def is_waiting(self, actor: Actor, session: str) -> bool:
+        """Whether a request of the conversation has not been answered; the id may be a prefix."""
+        return any(turn.content is None for turn in self.read(actor, session).turns)
+
     def remove(self, actor: Actor, session: str) -> Session:
         """Forget a conversation; the id may be a prefix."""
         self._require(actor, "sessions:write")

@@ -1,11 +1,11 @@
 """Call: what every command needs - the app, the actor, and how to show a record."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -79,31 +79,28 @@ class Call:
             view(record)
 
     def each(
-        self, names: Iterable[str], act: Callable[[str], R], view: Callable[[R], None]
+        self, names: Sequence[str], act: Callable[[str], R], view: Callable[[R], None]
     ) -> None:
         """Act on every name and report each; the exit is that of the first that failed."""
-        first: LocalaiError | None = None
-        records: list[Any] = []
+        if len(names) == 1:
+            self.show(act(names[0]), view)
+            return
+        done: list[R] = []
+        failed: dict[str, LocalaiError] = {}
         for name in names:
             try:
-                record = act(name)
+                done.append(act(name))
             except LocalaiError as error:
-                if first is not None or len(list(names)) > 1:
-                    exits.report(error, [])
-                first = first or error
-                continue
-            records.append(record)
-            if not self.is_json:
-                view(record)
-        self._end(records, first, alone=len(list(names)) == 1)
-
-    def _end(self, records: list[Any], first: LocalaiError | None, *, alone: bool) -> None:
-        if alone and first is not None:
-            raise first
+                failed[name] = error
+                exits.report(error, [])
+            else:
+                if not self.is_json:
+                    view(done[-1])
         if self.is_json:
-            print_json(records[0] if alone else {"items": records, "total": len(records)})
-        if first is not None:
-            raise typer.Exit(exits.CODES[first.category])
+            errors = [{"id": name, **exits.record(error)} for name, error in failed.items()]
+            print_json({"items": done, "total": len(done), "next": None, "errors": errors})
+        if failed:
+            raise typer.Exit(exits.CODES[next(iter(failed.values())).category])
 
 
 def noun(help: str | None = None) -> typer.Typer:

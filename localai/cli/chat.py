@@ -6,11 +6,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Exit
 
 from localai.cli.answer import answer
 from localai.cli.ask import person
 from localai.cli.call import Call, Json, is_terminal, noun
 from localai.cli.console import json_text, note, print_json
+from localai.cli.exits import report
 from localai.cli.repl import Repl
 from localai.core.errors import Invalid, Pending
 
@@ -50,8 +52,6 @@ def chat(
     """
     call = Call(ctx, json=json)
     text = _text(prompt)
-    if text is None and not continue_ and session is None and not is_terminal():
-        raise Invalid("nothing was asked", hint='ai chat "..."')
     speaking = Speaking(
         call,
         session=call.app.history.last(call.actor) if continue_ else session,
@@ -67,10 +67,12 @@ def chat(
         is_stream=stream,
         shows_usage=usage,
     )
+    if text is not None or speaking.is_waiting:
+        speaking.turn(text)
+    elif not is_terminal():
+        raise Invalid("nothing was asked", hint='ai chat "..."')
     if text is None and is_terminal():
         Repl(call.app.directories.data / "chat_history").run(speaking.turn)
-    else:
-        speaking.turn(text)
 
 
 class Speaking:
@@ -97,8 +99,14 @@ class Speaking:
         self._gate = call.app.gate(call.actor, self._ask if is_terminal() else None)
         self._route = "explicit" if model else role
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the conversation was left while a request of it waited."""
+        history, actor = self._call.app.history, self._call.actor
+        return self._session is not None and history.is_waiting(actor, self._session)
+
     def turn(self, text: str | None) -> None:
-        """Say one thing and show the answer; raises Pending if a request waits."""
+        """Say one thing and show the answer; exit 7 if a request waits."""
         result = self._answered(text)
         self._session = result.session
         if self._call.is_json and not self._is_stream:
@@ -108,7 +116,10 @@ class Speaking:
         if result.pending:
             waiting = ", ".join(result.pending)
             hint = f"ai approve {result.pending[0]}, then: ai chat -c"
-            raise Pending(f"waiting for a decision on {waiting}", hint=hint)
+            told = Pending(f"waiting for a decision on {waiting}", hint=hint)
+            if not self._call.is_json:
+                raise told
+            raise Exit(report(told, []))  # the result is the one document on standard output
 
     def _ask(self, approval: "Approval") -> tuple[bool, str | None]:
         self._shown.rest()

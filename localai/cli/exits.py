@@ -63,9 +63,13 @@ def report(error: LocalaiError, argv: list[str]) -> int:
     if error.hint:
         note(redact(f"hint: {error.hint}"))
     if "--json" in argv:
-        shown = {"category": error.category, "message": error.message, "hint": error.hint}
-        print_json({"error": shown})
+        print_json({"error": record(error)})
     return CODES[error.category]
+
+
+def record(error: LocalaiError) -> dict[str, str | None]:
+    """An error as JSON shows it."""
+    return {"category": error.category, "message": error.message, "hint": error.hint}
 
 
 def _usage(error: TyperException) -> LocalaiError:

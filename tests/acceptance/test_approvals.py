@@ -108,6 +108,9 @@ def test_several_ids_are_each_reported_and_the_first_failure_is_the_exit(ai: Ai)
     assert decided.code == 4
     assert f"approved {request}" in decided.out
     assert "ffffffffffffffff" in decided.err
+    again = ai("reject", "ffffffffffffffff", request, "--json")
+    assert again.code == 4
+    assert [error["category"] for error in again.json["errors"]] == ["not_found", "conflict"]
 
 
 @pytest.mark.parametrize("prefix", ["%", "____", "*", "abc", "g" * 8])
@@ -180,7 +183,8 @@ def test_a_model_that_calls_a_tool_waits_and_goes_on_after_the_decision(
     with_model([("last.role == 'tool'", "Noted."), ("'note' in last.content", call)])
     asked = ai("chat", "make a note", "--json")
     assert asked.code == 7
-    request = asked.out and pending(ai)["id"]
+    (request,) = asked.json["pending"]
+    assert pending(ai)["id"] == request
     assert ai("chat", "-c").code == 7
     assert ai("approve", request).code == 0
     assert ai("chat", "-c").out == "Noted.\n"

@@ -17,6 +17,14 @@ def test_without_a_model_the_exit_is_6_and_the_command_that_gets_one(ai: Ai) -> 
     assert "hint: ai models add FILE.gguf" in asked.err
 
 
+def test_nothing_asked_is_exit_2(ai: Ai, with_model: Callable[..., str]) -> None:
+    """Also when there is a conversation in which nothing waits."""
+    with_model()
+    assert ai("chat").code == 2
+    ai("chat", "hello")
+    assert ai("chat", "-c").code == 2
+
+
 def test_an_answer_is_plain_text_in_a_pipe(ai: Ai, with_model: Callable[..., str]) -> None:
     """Only the answer is on standard output."""
     with_model(default="안녕하세요! **Hello.**")

@@ -148,3 +148,18 @@ def test_a_question_without_a_terminal_names_the_flag_that_answers(ai: Ai) -> No
     removed = ai("rag", "collections", "rm", "default")
     assert removed.code == 2
     assert "hint: add --yes" in removed.err
+
+
+def test_a_conversation_that_waited_goes_on_before_the_first_question(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """`ai chat -c` at a terminal takes up what was approved elsewhere, then listens."""
+    call = tool_call("write_file", path="note.txt", content="x")
+    with_model([("last.role == 'tool'", "Noted."), ("'note' in last.content", call)])
+    assert ai("chat", "make a note").code == 7
+    ai("approve", ai("approvals", "list", "-q").out.strip())
+    with typing(ai, "chat", "-c") as child:
+        child.expect("Noted")
+        child.expect("> ")
+        child.sendeof()
+        assert exit_code(child) == 0
