@@ -5,7 +5,7 @@ from keyring.errors import KeyringLocked, PasswordDeleteError, PasswordSetError
 
 
 class MemoryKeyring(KeyringBackend):
-    """Keeps values in a dictionary; `is_locked` and `is_read_only` make it refuse."""
+    """Keeps values in a dictionary; its three troubles make it refuse."""
 
     priority = 0.1
 
@@ -15,6 +15,7 @@ class MemoryKeyring(KeyringBackend):
         self.calls = 0
         self.is_locked = False
         self.is_read_only = False
+        self.is_away = False
 
     def get_password(self, service: str, username: str) -> str | None:
         self._called()
@@ -34,6 +35,8 @@ class MemoryKeyring(KeyringBackend):
 
     def _called(self) -> None:
         self.calls += 1
+        if self.is_away:
+            raise FileNotFoundError("the bus")
         if self.is_locked:
             raise KeyringLocked("locked")
 

@@ -87,7 +87,10 @@ class Database:
     def close(self) -> None:
         """Close every connection, under the lock because the last close checkpoints."""
         if self._engine is not None:
-            with locked(self._lock):
+            with contextlib.ExitStack() as held:
+                # Where no lock can be made, nothing can be checkpointed either.
+                with contextlib.suppress(OSError):
+                    held.enter_context(locked(self._lock))
                 self._engine.dispose()
             self._engine, self._is_current = None, False
 
@@ -180,7 +183,14 @@ def _set_journal(engine: sa.Engine, mode: str) -> None:
 
 
 def _prepare(connection: Any, _record: object) -> None:
-    for pragma in ("foreign_keys = ON", "synchronous = FULL", "trusted_schema = OFF"):
+    # Recursive: else what an INSERT OR REPLACE deletes passes the triggers that keep rows.
+    pragmas = (
+        "foreign_keys = ON",
+        "recursive_triggers = ON",
+        "synchronous = FULL",
+        "trusted_schema = OFF",
+    )
+    for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -205,6 +215,9 @@ def _translated() -> Iterator[None]:
     except exc.DatabaseError as error:
         message = "the database is damaged"
         raise Unavailable(message, hint="ai doctor") from error.orig
+    except UnicodeEncodeError as error:
+        message = "a text cannot be stored, because it is not Unicode"
+        raise Invalid(message, hint="write it in UTF-8") from error
     except OverflowError as error:
         message = "a number is larger than the database can hold"
         raise Invalid(message, hint="use a smaller one") from error

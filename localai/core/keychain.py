@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 
 import keyring
-from keyring.errors import KeyringError, PasswordDeleteError
+from keyring.errors import PasswordDeleteError
 
 from localai.core.errors import Unavailable
 
@@ -41,15 +41,16 @@ class Keychain:
 
 def is_usable() -> bool:
     """Prove by writing, reading and removing that a trusted keyring works here."""
-    backend = keyring.get_keyring()
-    backends = getattr(backend, "backends", [backend])
-    if not any(type(each).__module__.endswith(_TRUSTED) for each in backends):
-        return False
     try:
+        backend = keyring.get_keyring()
+        backends = getattr(backend, "backends", [backend])
+        if not any(type(each).__module__.endswith(_TRUSTED) for each in backends):
+            return False
         keyring.set_password(_PROBE, "probe", "probe")
         is_kept = keyring.get_password(_PROBE, "probe") == "probe"
         keyring.delete_password(_PROBE, "probe")
-    except KeyringError:
+    # Also what lies below it: a bus that is not there, a module that the settings misspell.
+    except Exception:  # noqa: BLE001
         return False
     return is_kept
 
@@ -58,6 +59,6 @@ def is_usable() -> bool:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except KeyringError as error:
+    except Exception as error:  # keyring passes on what its backends raise
         message = "the OS keyring does not answer"
         raise Unavailable(message, hint="unlock it, then retry; ai doctor says more") from error

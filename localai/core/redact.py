@@ -13,7 +13,7 @@ _SHAPES = re.compile(
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(@)")
 _NAMES = r"(?:password|passwd|passphrase|secret|token|api[_-]?key)"
 _ASSIGNED = re.compile(
-    rf"(?i)\b([\w-]*{_NAMES}[\"']?\s*[:=]\s*)"
+    rf"(?i)(?<![\w-])([\w-]*{_NAMES}[\"']?\s*[:=]\s*)"
     r"""(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s"',;}&]+)"""
 )
 _SECRET_NAME = re.compile(rf"(?i){_NAMES}$")

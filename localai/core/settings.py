@@ -72,11 +72,17 @@ def _boolean(text: str) -> bool:
     return text.lower() in {"true", "1", "yes", "on"}
 
 
-def _integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise Invalid(f"{text!r} is not a whole number") from error
+def _whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError as error:
+            raise Invalid(f"{text!r} is not a whole number") from error
+        if not least <= number <= most:
+            raise Invalid(f"{text} is not between {least} and {most}")
+        return number
+
+    return parse
 
 
 def _span(text: str) -> int:
@@ -109,9 +115,9 @@ APPROVALS_GRANT = Key("approvals.grant", "15m", _span, "How long an unclaimed ap
 MODELS_DIR = Key("models.dir", "", _path, "Where model files lie; empty is inside the home")
 MODELS_CHAT = Key("models.chat", "", str, "The model for questions; empty is the first by name")
 MODELS_CODE = Key("models.code", "", str, "The model for code; empty is the chat model")
-ENGINE_CONTEXT = Key("engine.context", "8192", _integer, "Tokens of context at most; 0 is all")
-ENGINE_THREADS = Key("engine.threads", "0", _integer, "Threads that compute; 0 is one a core")
-ENGINE_GPU_LAYERS = Key("engine.gpu_layers", "-1", _integer, "Layers on the GPU; -1 is all")
+ENGINE_CONTEXT = Key("engine.context", "8192", _whole(0), "Tokens of context at most; 0 is all")
+ENGINE_THREADS = Key("engine.threads", "0", _whole(0, 512), "Threads that compute; 0 is one a core")
+ENGINE_GPU_LAYERS = Key("engine.gpu_layers", "-1", _whole(-1), "Layers on the GPU; -1 is all")
 RAG_MODEL = Key("rag.model", "localai/static-192", str, "The embedding model")
 LOG_LEVEL = Key(
     "log.level",

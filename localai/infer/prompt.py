@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 import jinja2
 from jinja2 import meta
@@ -59,7 +59,8 @@ class ChatTemplate:
         try:
             self._template = env.from_string(source)
             names = meta.find_undeclared_variables(env.parse(source))
-        except jinja2.TemplateError as error:
+        # Python compiles what Jinja writes, and refuses deep nesting in words of its own.
+        except (jinja2.TemplateError, SyntaxError, ValueError, RecursionError) as error:
             raise Invalid(
                 "the model's chat template does not parse",
                 hint="ai models use NAME   takes another model",
@@ -131,10 +132,12 @@ def _cut(value: object, pattern: re.Pattern[str] | None, seam: str) -> object:
     if pattern is None:
         return value
     if isinstance(value, str):
-        # A cut can bring an overlapped spelling to light, so look until none is left.
-        while pattern.search(value):
-            value = pattern.sub(lambda m: m[0][0] + seam + m[0][1:], value)
-        return value
+        # Only forward: a cut can bring an overlapped spelling to light, and a hostile
+        # vocabulary may hold a part of the seam.
+        cuts = [0]
+        while found := pattern.search(value, cuts[-1]):
+            cuts.append(found.start() + 1)
+        return seam.join(value[start:end] for start, end in pairwise([*cuts, None]))
     if isinstance(value, Mapping):
         return {_cut(k, pattern, seam): _cut(v, pattern, seam) for k, v in value.items()}
     if isinstance(value, list | tuple):

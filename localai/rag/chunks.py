@@ -16,6 +16,9 @@ from localai.rag.sources import Kind
 
 MAX_LATIN = 1000
 MAX_KOREAN = 600
+# A title stands before every chunk below it: one line of a megabyte would be copied thousands
+# of times.
+MAX_HEADING = 200
 
 _NEWLINE = re.compile(r"\n")
 _HEADING = re.compile(r"(#{1,6})[ \t]+(?=\S)")
@@ -99,7 +102,7 @@ def _headings(text: str) -> Iterator[_Heading]:
             elif mark[1].startswith(fence) and line.strip() == mark[1]:
                 fence = ""
         elif not fence and (hashes := _HEADING.match(line)):
-            title = line[hashes.end() :].strip().rstrip("#").rstrip()
+            title = line[hashes.end() :].strip().rstrip("#").rstrip()[:MAX_HEADING]
             yield _Heading(start, end, len(hashes[1]), title)
         start = end + 1
 

@@ -155,9 +155,10 @@ def _facts(context: Context, arguments: Mapping[str, Any]) -> Facts:
         raise Invalid("argv is empty", hint='give the program first: {"argv": ["ls", "-l"]}')
     if any("\0" in element for element in argv):
         raise Invalid("argv holds a NUL character")
-    place = beneath.locate(context, arguments.get("cwd", "."))
-    if not place.path.is_dir():
-        raise NotFound(f"no directory {arguments['cwd']} in the workspace")
+    cwd = arguments.get("cwd", ".")
+    place = beneath.locate(context, cwd)
+    if not os.path.isdir(place.path):  # noqa: PTH112 - Path.is_dir raises for an overlong name
+        raise NotFound(f"no directory {cwd} in the workspace")
     spelled = json.dumps(environment(), sort_keys=True)
     return Facts(
         program=_program(argv[0], place.path),

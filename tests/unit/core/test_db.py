@@ -401,3 +401,33 @@ def test_the_safest_sqlite_at_hand_is_used(
     newer.sqlite_version = "3.53.4"
     sys.modules["pysqlite3"].dbapi2 = newer
     assert database.sqlite_version == "3.53.4"
+
+
+def test_a_text_that_is_not_unicode_is_invalid(opened: Database) -> None:
+    """As a name of bytes reaches us from the command line."""
+    query = sa.select(users.c.id).where(users.c.id == "\udcff")
+    with pytest.raises(Invalid, match="not Unicode"), opened.read() as connection:
+        connection.execute(query)
+
+
+def test_a_database_whose_folder_went_away_closes(opened: Database) -> None:
+    """Closing comes last and must not hide what went wrong before."""
+    opened.upgrade()
+    opened.path.parent.rename(opened.path.parent.with_name("gone"))
+    opened.close()
+
+
+def test_replacing_a_row_does_not_pass_its_guards(opened: Database) -> None:
+    """What INSERT OR REPLACE deletes by the row's number is deleted as far as triggers go."""
+    row = "('{id}', 'deleted', '', '', '', 'low', '', '', 'human', '', '', 1, 0, 0, '', 0, {state})"
+    names = (
+        "id, tool, action, proposed_arguments, action_sha256, risk, permission, user_id, "
+        "requester_kind, policy_rule, sandbox, needed, created_us, expires_us, boot_id, mono_us, "
+        "state, version, rowid"
+    )
+    insert = f"INSERT OR REPLACE INTO approvals ({names}) VALUES {row}"
+    state = "'pending', 1, 7"
+    with opened.transaction() as connection:
+        connection.exec_driver_sql(insert.format(id="a", state=state))
+    with pytest.raises(Conflict), opened.transaction() as connection:
+        connection.exec_driver_sql(insert.format(id="b", state=state))

@@ -77,3 +77,20 @@ def test_a_chain_with_a_trusted_link_is_usable(
     monkeypatch.setattr(chainer.ChainerBackend, "backends", [backend])
     keyring.set_keyring(chainer.ChainerBackend())
     assert is_usable()
+
+
+def test_a_backend_that_cannot_be_made_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is misspelt in the environment stops nobody."""
+    before = keyring.get_keyring()
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "no.such.Backend")
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+    assert not is_usable()
+    keyring.set_keyring(before)
+
+
+def test_a_keyring_without_its_bus_is_not_usable(backend: TrustedMemoryKeyring) -> None:
+    """Backends pass on what lies below them, which is no error of keyring's own."""
+    backend.is_away = True
+    assert not is_usable()
+    with pytest.raises(Unavailable, match="the OS keyring does not answer"):
+        Keychain("localai-suite:aaaa").find("smtp-password")

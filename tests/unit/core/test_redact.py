@@ -103,3 +103,10 @@ def test_structures_are_redacted_at_every_depth() -> None:
         "token": None,
         "max_tokens": 256,
     }
+
+
+def test_a_word_of_a_thousand_parts_is_read_once() -> None:
+    """The pattern looks for a name from the word's beginning, not from each of its parts."""
+    parts = "a-" * 200_000
+    assert redact(f"{parts}password=hidden") == f"{parts}password={MARK}"
+    assert redact(parts) == parts

@@ -17,8 +17,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "approvals.timeout": ("90s", "5m", "2h", "soon"),
     "approvals.grant": ("90s", "5m", "2h", "0"),
     "engine.context": ("0", "4096", "8192", "8k"),
-    "engine.threads": ("0", "1", "2", "two"),
-    "engine.gpu_layers": ("-1", "0", "33", "all"),
+    "engine.threads": ("0", "1", "2", "100000"),
+    "engine.gpu_layers": ("-1", "0", "33", "-2"),
     "log.level": ("debug", "info", "error", "loud"),
 }
 

@@ -80,6 +80,12 @@ def test_no_text_at_all_can_spell_a_special_token(content: str) -> None:
     assert found == ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
 
 
+def test_a_token_that_the_seam_spells_ends_too() -> None:
+    """A vocabulary may hold any two letters."""
+    pieces = ChatTemplate("", Specials(("se", "aa"))).render([Message("user", "see aaa")], ())
+    assert pieces == ["us", "er: s", "ee a", "a", "a\n\nassistant:"]
+
+
 def test_descriptions_and_arguments_cannot_spell_one_either() -> None:
     """A tool may be a stranger's, and arguments repeat what the user said."""
     template = ChatTemplate(NATIVE, SPECIALS)
@@ -162,10 +168,19 @@ def test_a_template_cannot_leave_its_sandbox() -> None:
         ChatTemplate(escape, Specials()).render([Message("user", "x")], ())
 
 
-def test_a_template_that_does_not_parse_is_invalid() -> None:
-    """At once, when the model is loaded."""
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% if %}",
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{% for m in messages %}" * 30 + "{% endfor %}" * 30,
+    ],
+    ids=["syntax", "brackets", "loops"],
+)
+def test_a_template_that_does_not_parse_is_invalid(source: str) -> None:
+    """At once, when the model is loaded; also where it is Python that gives up."""
     with pytest.raises(Invalid, match="parse"):
-        ChatTemplate("{% if %}", Specials())
+        ChatTemplate(source, Specials())
 
 
 def test_templates_know_their_tokens_and_the_date() -> None:

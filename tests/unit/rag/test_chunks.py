@@ -140,6 +140,13 @@ def test_what_is_left_of_a_long_part_joins_the_part_after_it() -> None:
     assert pieces[-1].text.endswith("list\n\nThe end.")
 
 
+def test_a_heading_without_end_is_cut_in_titles() -> None:
+    """It would be copied into every passage below it; the text itself keeps it whole."""
+    first, second = chunk(f"# {'a' * 5000}\nx\n## b\ny", "markdown", "f")[-2:]
+    assert first.title == f"f \u203a {'a' * 200}"
+    assert second.title == f"{first.title} \u203a b"
+
+
 @pytest.mark.parametrize("unit", ["\n", " \n", "# ", "#", "\n \t", "` ", "```\n", ". ", "\n\n  x"])
 @pytest.mark.parametrize("kind", ["markdown", "code"])
 def test_a_hostile_text_is_read_in_linear_time(unit: str, kind: Kind) -> None:

@@ -43,8 +43,16 @@ def test_a_passage_cannot_end_itself_or_open_another(forged: str) -> None:
         ("Take `names[7]` and\n```\nx = [9]\n```", "Take `names[7]` and\n```\nx = [9]\n```"),
         ("```\nopen [9]", "```\nopen [9]"),
         ("Nothing here.", "Nothing here."),
+        (f"Not a number [{'9' * 5000}].", f"Not a number [{'9' * 5000}]."),
     ],
 )
 def test_only_citations_of_passages_that_are_there_stay(written: str, kept: str) -> None:
     """A model makes numbers up; code is not a citation."""
     assert cited(written, 2) == kept
+
+
+def test_blanks_after_a_bracket_are_read_once() -> None:
+    """A quadratic pattern would hang here for minutes, and the suite with it."""
+    text = "<" + " " * 300_000
+    _, (_, asked) = prompt([Passage(1, "s", "t", "L1-L1", 0.5, text)], "q")
+    assert text in asked

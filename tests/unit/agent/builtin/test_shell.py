@@ -67,7 +67,9 @@ def test_runs_in_the_workspace_or_below(context: Context, workspace: Path) -> No
     assert _run(context, "pwd", cwd="sub").text.split("\n")[1] == str(workspace / "sub")
 
 
-@pytest.mark.parametrize(("cwd", "error"), [("..", Denied), ("/", Denied), ("none", NotFound)])
+@pytest.mark.parametrize(
+    ("cwd", "error"), [("..", Denied), ("/", Denied), ("none", NotFound), ("n" * 300, NotFound)]
+)
 def test_runs_nowhere_else(context: Context, cwd: str, error: type[Exception]) -> None:
     """Not outside, not where nothing is."""
     with pytest.raises(error):
@@ -169,6 +171,13 @@ def test_facts_tell_programs_apart(
     fourth = _TOOL.facts(context, arguments)
     assert len({first.program, second.program, third.program}) == 3
     assert fourth.environment_sha256 != third.environment_sha256 == first.environment_sha256
+
+
+def test_a_workspace_that_is_gone_is_told(context: Context, workspace: Path) -> None:
+    """It may be removed while a person thinks."""
+    workspace.rmdir()
+    with pytest.raises(NotFound, match=r"no directory \. in"):
+        _run(context, "ls")
 
 
 def test_facts_name_the_directory(context: Context, workspace: Path) -> None:
