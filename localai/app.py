@@ -79,10 +79,10 @@ class App:
         from localai.core import log
 
         try:
-            file, level = self.settings[keys.LOG_FILE], self.settings[keys.LOG_LEVEL]
+            level = self.settings[keys.LOG_LEVEL]
         except Invalid:  # `ai config check` tells; the command that mends it must still run
-            file, level = None, keys.LOG_LEVEL.default
-        log.configure(file or self.directories.logs / "localai.log", level)
+            level = keys.LOG_LEVEL.default
+        log.configure(self._log_file, level)
 
     @cached_property
     def clock(self) -> "Clock":
@@ -169,7 +169,7 @@ class App:
                 enabled=self.settings[keys.APPROVALS_ENABLED],
             ),
             workspace=self.workspace,
-            protected=self.directories.all,
+            protected=(*self.directories.all, self.models_dir, self._log_file),
         )
 
     def gate(
@@ -289,11 +289,10 @@ class App:
         if card and not llamacpp.gpu_offload_supported():
             warn(f"{card} is not used: this llama.cpp was built for the processor alone")
             warn(f"hint: {hardware.gpu_install_command()}")
-        context = self.settings[keys.ENGINE_CONTEXT]
         engine = llamacpp.load(
             file,
             name=name,
-            context=context or None,
+            context=self.settings[keys.ENGINE_CONTEXT] or llamacpp.WHOLE_CONTEXT,
             threads=self.settings[keys.ENGINE_THREADS] or None,
             gpu_layers=self.settings[keys.ENGINE_GPU_LAYERS],
         )
@@ -347,10 +346,18 @@ class App:
     def _make(self) -> tuple["Actor", bool]:
         from localai.core.files import private_dir
 
-        for folder in self.directories.all:
-            private_dir(folder)
+        try:
+            for folder in self.directories.all:
+                private_dir(folder)
+        except OSError as error:
+            message = f"this home cannot be made: {error.strerror}: {error.filename}"
+            raise Unavailable(message, hint="ai --home DIR ... takes another place") from error
         self.database.upgrade()
         return self.rbac.ensure_operator(_login())
+
+    @property
+    def _log_file(self) -> Path:
+        return self.settings[keys.LOG_FILE] or self.directories.logs / "localai.log"
 
     @property
     def _anchor(self) -> Path:

@@ -81,7 +81,7 @@ def _usage(error: TyperException) -> LocalaiError:
 def _log(error: LocalaiError) -> None:
     # Only a command that opened the home has a log to write to; the others pay nothing for it.
     log = sys.modules.get("localai.core.log")
-    if log is not None:
+    if log is not None and log.logger.handlers:
         fields = {"category": error.category, "message": error.message, "causes": error.causes}
         bug = error.__cause__ if error.category == "internal" else None
         log.logger.error("error", extra={"fields": fields}, exc_info=bug)

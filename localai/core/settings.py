@@ -190,7 +190,7 @@ class Settings:
     def _file(self) -> dict[str, str]:
         try:
             document = tomllib.loads(self.config_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError) as error:
             message = f"{self.config_file} cannot be read"

@@ -25,6 +25,7 @@ from localai.infer.prompt import ChatTemplate, Specials, shared
 from localai.infer.toolcalls import CLOSE, OPEN
 
 REQUIREMENT: Final = hardware.REQUIREMENT
+WHOLE_CONTEXT: Final = 2**31 - 1  # capped by what a model was trained on
 DEFAULT_CONTEXT: Final = 8192
 # Python hears Ctrl-C only between two chunks of a prompt; a graphics card is done sooner.
 _CHUNK: Final = 128

@@ -175,6 +175,18 @@ def test_a_command_says_that_it_runs_unconfined_and_strict_refuses_it(ai: Ai) ->
     assert ai("--set", "security.mode=strict", *command).code == 3
 
 
+def test_a_script_that_changed_since_the_request_does_not_run(ai: Ai) -> None:
+    """What the person read is what runs, also where the program is a shell."""
+    script = ai.workspace / "go.sh"
+    script.write_text("echo good > out.txt\n")
+    ai("tools", "run", "run_command", "--args", '{"argv": ["sh", "go.sh"]}')
+    request = pending(ai)["id"]
+    ai("approve", request)
+    script.write_text("echo evil > out.txt\n")
+    assert ai("approvals", "run", request).code == 5
+    assert not (ai.workspace / "out.txt").exists()
+
+
 def test_a_model_that_calls_a_tool_waits_and_goes_on_after_the_decision(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:

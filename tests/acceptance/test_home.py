@@ -97,6 +97,15 @@ def test_a_damaged_database_denies_and_stays_as_it_is(ai: Ai) -> None:
     assert database.read_bytes() == before
 
 
+def test_a_home_that_cannot_be_made_is_unavailable(ai: Ai) -> None:
+    """Nobody's bug: the place is wrong, and another one is named."""
+    (ai.workspace / "file").write_text("")
+    made = ai("--home", ai.workspace / "file" / "home", "init")
+    assert made.code == 6
+    assert "cannot be made" in made.err
+    assert "hint: ai --home DIR" in made.err
+
+
 def test_a_wrong_word_exits_2_and_says_what_to_type(ai: Ai) -> None:
     """Usage errors are one line and a hint."""
     wrong = ai("approvals", "lst")

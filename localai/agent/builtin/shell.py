@@ -11,14 +11,14 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 from localai.agent.builtin import beneath
 from localai.agent.tools import Context, Tool, ToolResult
-from localai.approvals.action import Facts, Program
+from localai.approvals.action import Facts, FileFact, Program
 from localai.core.errors import Invalid, NotFound
 from localai.rbac.permissions import Risk
 
@@ -163,8 +163,28 @@ def _facts(context: Context, arguments: Mapping[str, Any]) -> Facts:
     return Facts(
         program=_program(argv[0], place.path),
         environment_sha256=hashlib.sha256(spelled.encode()).hexdigest(),
-        files=(beneath.identity(place),),
+        files=(beneath.identity(place), *_named(argv[1:], place.path)),
     )
+
+
+def _named(arguments: Sequence[str], cwd: Path) -> Iterator[FileFact]:
+    """The files that the arguments name: a script that changes is another action."""
+    for argument in dict.fromkeys(arguments):
+        path = os.path.join(cwd, argument)  # noqa: PTH118 - Path raises for an overlong name
+        if os.path.isfile(path):  # noqa: PTH113 - as above
+            yield _content(Path(path))
+
+
+def _content(path: Path) -> FileFact:
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        message = f"{path}, which the command names, cannot be read: {error.strerror}"
+        raise Invalid(message, hint="name files that you may read") from error
+    identity = {"device": str(found.st_dev), "inode": str(found.st_ino)}
+    return FileFact(str(path), exists=True, **identity, size=found.st_size, sha256=digest)
 
 
 def _program(name: str, cwd: Path) -> Program:

@@ -190,6 +190,17 @@ def test_facts_name_the_directory(context: Context, workspace: Path) -> None:
     assert _TOOL.facts(context, arguments).files != first.files
 
 
+def test_facts_hold_the_files_that_arguments_name(context: Context, workspace: Path) -> None:
+    """`sh build.sh` is approved for the script as it was read."""
+    script = workspace / "build.sh"
+    script.write_text("echo good\n")
+    arguments = {"argv": ["sh", "build.sh", "--flag", "build.sh", "x" * 300]}
+    first = _TOOL.facts(context, arguments)
+    assert [file.path for file in first.files] == [str(workspace), str(script)]
+    script.write_text("echo evil\n")
+    assert _TOOL.facts(context, arguments).files != first.files
+
+
 def test_a_long_output_keeps_its_beginning_and_end(context: Context) -> None:
     """The middle is left out, visibly, and does not fill our memory."""
     size = shell.MAX_OUTPUT * 3
