@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from localai.agent.tables import messages, sessions
 from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database
-from localai.core.errors import NotFound
+from localai.core.errors import Invalid, NotFound
 from localai.core.ids import check_prefix, new_id, only
 from localai.core.records import Page
 from localai.infer.engine import Message, ToolCall
 from localai.rbac.permissions import Actor
 
 _TITLE = 60
+_DIGITS = 10  # of a cursor: more rows than a home can hold
 _NEXT = sa.select(sa.func.coalesce(sa.func.max(messages.c.seq), 0) + 1).where(
     messages.c.session_id == sa.bindparam("session")
 )
@@ -123,7 +124,7 @@ class History:
         own = sessions.c.user_id == actor.user_id
         query = _SESSIONS.where(own).order_by(sessions.c.updated_us.desc(), sessions.c.id)
         count = sa.select(sa.func.count()).select_from(sessions).where(own)
-        start = int(cursor) if cursor and cursor.isdecimal() else 0
+        start = _place(cursor)
         with self._database.read() as connection:
             total = int(connection.execute(count).scalar_one())
             rows = connection.execute(query.limit(limit).offset(start)).all()
@@ -178,6 +179,14 @@ _SESSIONS = sa.select(
     .scalar_subquery()
     .label("said"),
 )
+
+
+def _place(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < _DIGITS):
+        raise Invalid(f"{cursor!r} is not a cursor of this list", hint="ai sessions list")
+    return int(cursor)
 
 
 def _session(row: sa.Row[tuple[object, ...]]) -> Session:

@@ -7,8 +7,10 @@ only the block in progress is redrawn, so a long answer never flickers.
 import sys
 from typing import Protocol, Self
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.markdown import Markdown
+from rich.segment import Segment
 
 from localai.cli.console import stdout
 from localai.core.escape import visible
@@ -99,7 +101,7 @@ class MarkdownAnswer:
         if self._live is None:
             self._live = Live(console=self._console, transient=True, refresh_per_second=12)
             self._live.start()
-        self._live.update(_markdown(self._tail))
+        self._live.update(Newest(_markdown(self._tail)))
 
     def rest(self) -> None:
         """Print what is there for good; what redraws itself would wipe out a question."""
@@ -116,6 +118,20 @@ class MarkdownAnswer:
         if block.strip():
             self._console.print(_markdown(block))
             self._console.print()
+
+
+class Newest:
+    """The last lines of a block that is taller than the screen: the ones being written."""
+
+    def __init__(self, block: Markdown) -> None:
+        self._block = block
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw what fits."""
+        lines = console.render_lines(self._block, options.update(height=None), pad=False)
+        for line in lines[-max(console.height - 1, 1) :]:
+            yield from line
+            yield Segment.line()
 
 
 def finished(text: str) -> int:

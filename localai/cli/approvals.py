@@ -92,6 +92,14 @@ def whole(approval: "Approval") -> None:
     """Every line of the action, then its story."""
     for line in approval.shown:
         print_line(line)
+    if approval.decided_at:
+        word = approval.votes[-1].decision if approval.votes else approval.status
+        why = f": {approval.decision_reason}" if approval.decision_reason else ""
+        print_line(f"{word:10} by {approval.decided_by} at {approval.decided_at}{why}")
+    if approval.finished_at:
+        print_line(f"{'finished':10} at {approval.finished_at}")
+    if approval.outcome:
+        print_line(f"{'outcome':10} {approval.outcome}")
 
 
 def brief(approval: "Approval") -> None:

@@ -5,11 +5,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from typer import Abort
-
 from localai.cli.call import is_terminal
 from localai.cli.console import note
-from localai.core.errors import Invalid
+from localai.core.errors import Invalid, Pending
 
 if TYPE_CHECKING:
     from localai.approvals.records import Approval
@@ -54,7 +52,7 @@ def person(approval: "Approval") -> tuple[bool, str | None]:
 
 
 def decide_yes(approval: "Approval", *, yes: bool) -> None:
-    """On a terminal, show the whole action and ask once; Abort if the answer is no.
+    """On a terminal, show the whole action and ask once; Pending if the answer is no.
 
     Without a terminal the id names what is decided: the digest that was read is the condition.
     """
@@ -62,4 +60,5 @@ def decide_yes(approval: "Approval", *, yes: bool) -> None:
         return
     page(approval.shown)
     if not confirm(f"Approve {approval.id} ({approval.action_sha256[:12]})?", yes=False):
-        raise Abort
+        message = f"{approval.id} was not approved and still waits"
+        raise Pending(message, hint=f"to refuse it: ai reject {approval.id}")

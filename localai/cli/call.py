@@ -11,7 +11,7 @@ import typer
 
 from localai.app import App
 from localai.cli import exits
-from localai.cli.console import print_json
+from localai.cli.console import note, print_json
 from localai.core.errors import Invalid, LocalaiError
 from localai.core.settings import named
 
@@ -77,6 +77,8 @@ class Call:
                 print(each)
         else:
             view(record)
+            if following := getattr(record, "next", None):
+                note(f"there are more: --cursor {following}")
 
     def each(
         self, names: Sequence[str], act: Callable[[str], R], view: Callable[[R], None]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +25,8 @@ _UNSAFE_JSON = re.compile(
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0001-\U000e007f]"
 )
+_LAST = 16  # cells that the last column of a table needs: it may fold, the others may not
+_GAP = "  "
 _WIDE = 200  # a pipe has no width: a table that nobody wraps can be cut by columns
 
 
@@ -54,12 +57,25 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     if not listed:
         note(empty)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    if _folds(columns, listed):
+        for row in listed:
+            print_fields(dict(zip(columns, row, strict=True)))
+            print_line("")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, len(_GAP), 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in listed:
         table.add_row(*(Text(visible(_cell(value))) for value in row))
     stdout().print(table)
+
+
+def _folds(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
+    """Tell whether the screen is too narrow for a table: an id in pieces cannot be copied."""
+    texts = [columns, *([visible(_cell(value)) for value in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
+    fixed = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
+    return fixed + min(widths[-1], _LAST) > stdout().width
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

@@ -35,8 +35,8 @@ def doctor(
 def _table(report: "Report") -> None:
     console = stdout()
     for check in report.checks:
-        line = Text(f"{check.status:8}", _STYLES[check.status])
-        console.print(line + Text(f" {check.name:10} {visible(check.message)}", ""))
+        status = (f"{check.status:8}", _STYLES[check.status])
+        console.print(Text.assemble(status, f" {check.name:10} {visible(check.message)}"))
         if check.hint:
             print_line(f"{'':19} hint: {check.hint}")
     failures = sum(check.status == "failed" for check in report.checks)

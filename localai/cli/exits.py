@@ -29,10 +29,9 @@ def guard(run: Callable[[], object], argv: list[str]) -> int:  # noqa: PLR0911 -
     try:
         returned = run()
     except Exit as done:
-        return done.exit_code
+        returned = done.exit_code
     except (KeyboardInterrupt, Abort):
-        note("ai: interrupted")
-        return INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         # The reader has left, as `| head` does; nobody is there to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,6 +45,8 @@ def guard(run: Callable[[], object], argv: list[str]) -> int:  # noqa: PLR0911 -
         told.__cause__ = error
         told.hint = "run it again as `ai --debug ...`, and report what it prints"
         return report(told, argv)
+    if returned == INTERRUPTED:  # Typer hands Ctrl-C on as an exit code
+        return _interrupted()
     return returned if isinstance(returned, int) else 0
 
 
@@ -59,7 +60,8 @@ def report(error: LocalaiError, argv: list[str]) -> int:
     _log(error)
     note(redact(f"ai: error: {error.message}"))
     for cause in error.causes:
-        note(redact(f"  cause: {cause}"))
+        if cause not in error.message:
+            note(redact(f"  cause: {cause}"))
     if error.hint:
         note(redact(f"hint: {error.hint}"))
     if "--json" in argv:
@@ -70,6 +72,11 @@ def report(error: LocalaiError, argv: list[str]) -> int:
 def record(error: LocalaiError) -> dict[str, str | None]:
     """An error as JSON shows it."""
     return {"category": error.category, "message": error.message, "hint": error.hint}
+
+
+def _interrupted() -> int:
+    note("ai: interrupted")
+    return INTERRUPTED
 
 
 def _usage(error: TyperException) -> LocalaiError:

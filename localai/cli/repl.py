@@ -38,7 +38,7 @@ class Repl:
         try:
             turn(text)
         except KeyboardInterrupt:
-            note("\n[stopped; what was said is kept]")
+            note("[stopped; what was said is kept]")
         except LocalaiError as error:
             report(error, [])  # one mistake does not end a conversation
 

@@ -78,7 +78,7 @@ def test_approve_shows_the_action_and_asks_once(ai: Ai) -> None:
         child.expect("hello")
         child.expect(r"Approve .*\?")
         child.sendline("n")
-        assert exit_code(child) == 130
+        assert exit_code(child) == 7
     assert ai("approvals", "show", request, "--json").json["status"] == "pending"
     with typing(ai, "approve", request[:6]) as child:
         child.expect(r"Approve .*\?")
@@ -98,9 +98,9 @@ def test_a_long_payload_is_paged_and_never_cut(ai: Ai) -> None:
             pages.append(child.before)
             child.sendline("")
         assert len(pages) >= 5
-        assert "rm -rf ~" in pages[-1]
+        assert "rm -rf ~" in child.before
         child.sendline("n")
-        assert exit_code(child) == 130
+        assert exit_code(child) == 7
 
 
 def test_markdown_is_rendered_and_code_is_coloured(ai: Ai, with_model: Callable[..., str]) -> None:
@@ -129,7 +129,7 @@ def test_a_conversation_has_many_turns_and_survives_ctrl_c(
         child.sendline("never stop")
         child.expect("still talking")
         child.sendintr()
-        child.expect("stopped")
+        child.expect(r"\r\n\[stopped")
         child.expect("> ")
         child.sendline("hello again")
         child.expect("Good day")

@@ -47,6 +47,7 @@ def test_requests_are_listed_counted_and_withdrawn(ai: Ai) -> None:
     cancelled = ai("approvals", "cancel", request)
     assert cancelled.out.startswith(f"cancelled {request} write_file by ")
     assert ai("approvals", "wait", request, "--timeout", "1s").out.startswith("cancelled")
+    assert "cancelled  by " in ai("approvals", "show", request).out
     stats = ai("approvals", "stats").out
     assert "by_status      cancelled 1" in stats
     assert ai("approvals", "stats", "--since", "1d", "--json").json["total"] == 1
@@ -138,3 +139,31 @@ def test_arguments_are_checked_before_anything_happens(ai: Ai) -> None:
 def test_the_version_is_said(ai: Ai) -> None:
     """One line."""
     assert ai("--version").out.startswith("ai 0.")
+
+
+def test_what_became_of_a_request_is_shown(ai: Ai) -> None:
+    """The decision, its reason and the outcome stand below the action."""
+    ai(*WRITE)
+    request = ai("approvals", "list", "-q").out.strip()
+    ai("approve", request, "--reason", "as agreed")
+    ai("approvals", "run", request)
+    *_, decision, finished, outcome = ai("approvals", "show", request).out.splitlines()
+    assert decision.startswith("approved   by ")
+    assert decision.endswith(": as agreed")
+    assert finished.startswith("finished   at ")
+    assert outcome == "outcome    wrote 1 bytes to note.txt"
+
+
+def test_a_page_says_that_there_are_more_and_takes_no_other_cursor(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """The cursor that is told leads on; a mistyped one is no first page."""
+    with_model()
+    ai("chat", "one")
+    ai("chat", "two")
+    told = ai("sessions", "list", "--limit", "1").err
+    assert told == "there are more: --cursor 1\n"
+    last = ai("sessions", "list", "--limit", "1", "--cursor", told.split()[-1])
+    assert "one" in last.out
+    assert last.err == ""
+    assert ai("sessions", "list", "--cursor", "zz").code == 2

@@ -1,8 +1,12 @@
 """Where a Markdown block ends, and what a pipe gets."""
 
-import pytest
+from io import StringIO
 
-from localai.cli.answer import PlainAnswer, finished
+import pytest
+from rich.console import Console
+from rich.markdown import Markdown
+
+from localai.cli.answer import Newest, PlainAnswer, finished
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,14 @@ def test_a_plain_answer_ends_its_line_once(capsys: pytest.CaptureFixture[str]) -
         shown.rest()
         shown.add("two\n")
     assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_a_block_taller_than_the_screen_shows_what_is_being_written() -> None:
+    """A long listing does not stop moving at the bottom of the screen."""
+    screen = StringIO()
+    console = Console(width=20, height=5, file=screen)
+    console.print(Newest(Markdown("\n\n".join(f"line {number}" for number in range(20)))))
+    shown = screen.getvalue()
+    assert "line 19" in shown
+    assert "line 0" not in shown
+    assert shown.count("\n") == 4

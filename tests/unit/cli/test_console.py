@@ -75,3 +75,17 @@ def test_fields_keep_the_lines_of_their_values(capsys: pytest.CaptureFixture[str
     """A second line stands below the first."""
     print_fields({"a": "one\ntwo", "long": None})
     assert capsys.readouterr().out == "a     one\n      two\nlong  \n"
+
+
+def test_a_narrow_screen_shows_fields_instead_of_ids_in_pieces(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is copied from the screen must be whole."""
+    monkeypatch.setenv("COLUMNS", "40")
+    ids = ("98b83dd1602ce6c6", "9360cbac362e26b1")
+    print_table(
+        ("ID", "TOOL", "WHO"), [(each, "write_file", "오래된 연못") for each in ids], empty=""
+    )
+    assert capsys.readouterr().out == "".join(
+        f"ID    {each}\nTOOL  write_file\nWHO   오래된 연못\n\n" for each in ids
+    )

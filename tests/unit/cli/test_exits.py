@@ -79,3 +79,21 @@ def test_a_secret_in_an_error_is_redacted(capsys: pytest.CaptureFixture[str]) ->
 def test_leaving_early_is_not_an_error(error: BaseException, code: int) -> None:
     """An interrupt is 130, an exit its own code."""
     assert guard(raising(error), []) == code
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Abort(), Exit(130)])
+def test_an_interrupt_is_said(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
+    """Typer hands Ctrl-C on as an exit code."""
+    assert guard(raising(error), []) == 130
+    assert guard(lambda: 130, []) == 130
+    assert capsys.readouterr().err == "ai: interrupted\n" * 2
+
+
+def test_a_cause_that_the_message_holds_is_not_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each line says something new."""
+    error = Invalid("not JSON: line 1")
+    error.__cause__ = ValueError("line 1")
+    guard(raising(error), [])
+    assert capsys.readouterr().err == "ai: error: not JSON: line 1\n"
