@@ -255,12 +255,13 @@ class App:
         if not has_model and not answer:
             return self.rag.query(actor, question, collection=collection, k=k)
 
-        def generate(messages: "Sequence[tuple[str, str]]") -> "Iterator[str]":
+        def generate(messages: "Sequence[tuple[str, str]]", passages: int) -> "Iterator[str]":
             from localai.infer.engine import Message, Sampling
 
             engine = self.engine(actor, model=None, role="chat", warn=warn)
             told = [Message(role, content) for role, content in messages]
-            for delta in engine.stream(told, sampling=Sampling(temperature=0)):
+            greedy = Sampling(temperature=0)
+            for delta in engine.stream(told, sampling=greedy, citations=passages):
                 show(delta.text)
                 yield delta.text
 
@@ -308,7 +309,7 @@ class App:
         route: str,
         system: str | None,
         with_tools: bool | None,
-        temperature: float,
+        temperature: float | None,
         max_tokens: int | None,
         seed: int | None,
     ) -> "Request":

@@ -1,7 +1,8 @@
 """Tiny GGUF models that the tests write themselves, each in well under a second.
 
 `random_llama` says nonsense and is good for plumbing. `scripted` says exactly what a test asks
-for, through the real engine. The rest are broken on purpose.
+for, through the real engine. `rambling` begins as it is told and then says anything at all. The
+rest are broken on purpose.
 """
 
 import json
@@ -139,6 +140,29 @@ def scripted(
     if template is None:
         template = _TOOLS + CHATML + _choice(rules, starts, default)
     file = _Writer(path, shape, context, template)
+    file.byte_pairs(tokens, [], marks)
+    return file.write(weights)
+
+
+def rambling(
+    path: Path, said: str = "", *, marks: Sequence[str] = (), words: Sequence[str] = ()
+) -> Path:
+    """A model whose every answer begins with `said` and goes on with any token, all as likely.
+
+    `marks` are spellings that are tokens of their own, as in `scripted`; `words` are more of the
+    ordinary ones.
+    """
+    chunks = _chunks(said, marks, set())
+    start = "<|reply_0|>"
+    tokens = [*_byte_tokens(), *_SPECIALS, start, *marks]
+    spelt = [_spell(word.encode()) for word in words]
+    tokens += [chunk for chunk in dict.fromkeys([*chunks, *spelt]) if chunk not in tokens]
+    follows = dict(zip([start, *chunks], chunks, strict=False))
+    shape = _Shape(layers=1, width=64, heads=2, kv_heads=2, ffn=64)
+    weights = _bigrams(shape, tokens, follows, end="<|im_end|>")
+    # Nothing in, nothing out: after such a token each is as good as another.
+    weights["token_embd.weight"][[n for n, token in enumerate(tokens) if token not in follows]] = 0
+    file = _Writer(path, shape, 16384, _TOOLS + CHATML + _choice([], {said: start}, said))
     file.byte_pairs(tokens, [], marks)
     return file.write(weights)
 

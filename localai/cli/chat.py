@@ -40,7 +40,9 @@ def chat(
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="Who the model is.")] = None,
     tools: Annotated[bool | None, typer.Option("--tools/--no-tools", help="May it act?")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Length of an answer.")] = None,
-    temperature: Annotated[float, typer.Option(min=0, max=2, help="0 is the likeliest.")] = 0.7,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, help="0 is the likeliest; the model has its own.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same answer.")] = None,
     usage: Annotated[bool, typer.Option("--usage", help="Say what it cost, on stderr.")] = False,
     json: Json = False,

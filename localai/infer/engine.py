@@ -45,14 +45,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn; temperature 0 is greedy, no `max_tokens` means to the end."""
+    """How the next token is drawn; temperature 0 is greedy, no `max_tokens` means to the end.
 
-    temperature: float = 0.7
+    What is None is as the model's own file recommends, else as `USUAL_SAMPLING` has it.
+    """
+
+    temperature: float | None = None
     max_tokens: int | None = None
     seed: int | None = None
-    top_p: float = 0.95
-    top_k: int = 40
-    min_p: float = 0.05
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Delta:
 
 
 DEFAULT_SAMPLING = Sampling()
+USUAL_SAMPLING = Sampling(temperature=0.7, top_p=0.95, top_k=40, min_p=0.05)
 
 
 class Engine(Protocol):
@@ -103,8 +107,13 @@ class Engine(Protocol):
         *,
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
+        citations: int = 0,
     ) -> Generator[Delta]:
-        """Answer `messages`; closing the iterator midway leaves the engine usable."""
+        """Answer `messages`; closing the iterator midway leaves the engine usable.
+
+        `citations` is how many passages the answer may cite, as [1] or [1, 2]; 0 where it cites
+        none. An engine that cannot hold a model to that, or to the form of a call, lets it write.
+        """
 
     def close(self) -> None:
         """Give the memory back; the engine cannot be used afterwards."""

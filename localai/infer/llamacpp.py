@@ -1,7 +1,7 @@
 """The embedded engine: GGUF models through llama.cpp, in this process.
 
-The one file that imports llama_cpp, and it stays on llama.cpp's own C interface: the Python
-class above it keeps arrays for features that are not used here.
+Only this file and sampler.py import llama_cpp, and they stay on llama.cpp's own C interface:
+the Python class above it keeps arrays for features that are not used here.
 """
 
 import ctypes
@@ -11,7 +11,8 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +20,10 @@ from llama_cpp import _ggml
 from llama_cpp import llama_cpp as lib
 
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
-from localai.infer import answer, hardware
+from localai.infer import answer, grammar, hardware
 from localai.infer.engine import DEFAULT_SAMPLING, Delta, Message, Sampling, ToolSpec
 from localai.infer.prompt import ChatTemplate, Specials, shared
+from localai.infer.sampler import Bounds, Sampler, Words, filled, recommended
 from localai.infer.toolcalls import CLOSE, OPEN
 
 REQUIREMENT: Final = hardware.REQUIREMENT
@@ -101,10 +103,12 @@ class LlamaCpp:
         self._free = weakref.finalize(self, owned.close)
         self.name = name
         self.context = min(context or DEFAULT_CONTEXT, lib.llama_model_n_ctx_train(model))
+        self._own = recommended(model)
         self._vocabulary = _Vocabulary(model)
         self._template = self._vocabulary.template()
         self._chunk = _CHUNK_GPU if gpu_offload_supported() else _CHUNK
         self._seen: list[int] = []
+        self._calls: tuple[Sequence[ToolSpec], str] = (), ""
         self._turn = threading.Lock()
         settings = lib.llama_context_default_params()
         settings.n_ctx = self.context
@@ -131,8 +135,9 @@ class LlamaCpp:
         *,
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
+        citations: int = 0,
     ) -> Generator[Delta]:
-        """Answer `messages` token by token; tool calls are looked for where there are tools."""
+        """Answer `messages` token by token; calls of `tools` and citations are well formed."""
         if not self._turn.acquire(blocking=False):
             raise Conflict(f"{self.name} is still answering another message")
         try:
@@ -141,7 +146,10 @@ class LlamaCpp:
             score = answer.Score()
             prompt = self._prompt(messages, tools)
             score.prompt, score.cached = len(prompt), self._rewind(prompt)
-            pieces = self._pieces(prompt[score.cached :], sampling, score)
+            text = grammar.citations(citations) if citations else ""
+            bounds = Bounds(text, partial(self._calls_of, tools) if tools else None)
+            drawn = filled(sampling, self._own)
+            pieces = self._pieces(prompt[score.cached :], drawn, bounds, score)
             texts = answer.texts(pieces, drop_space=self._vocabulary.begins_with_space)
             yield from answer.deltas(texts, score, with_tools=bool(tools))
         finally:
@@ -154,6 +162,12 @@ class LlamaCpp:
             hint = "start a new conversation, or send less text"
             raise Invalid(f"the conversation is {sizes}", hint=hint)
         return prompt
+
+    def _calls_of(self, tools: Sequence[ToolSpec]) -> str:
+        """The grammar of calls, kept until there are other tools."""
+        if self._calls[0] != tools:
+            self._calls = tools, grammar.tool_calls(tools)
+        return self._calls[1]
 
     def _rewind(self, prompt: list[int]) -> int:
         """Cut memory back to what it shares with `prompt`; returns how many tokens that is.
@@ -171,12 +185,12 @@ class LlamaCpp:
         return kept
 
     def _pieces(
-        self, prompt: list[int], sampling: Sampling, score: answer.Score
+        self, prompt: list[int], sampling: Sampling, bounds: Bounds, score: answer.Score
     ) -> Iterator[bytes]:
         """What each token of the answer spells, up to the model's end or the limit's."""
         room = self.context - score.prompt
         limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
-        for token in self._tokens(prompt, sampling, limit):
+        for token in self._tokens(prompt, sampling, bounds, limit):
             score.tick()
             if (piece := self._vocabulary.piece(token)) is None:
                 score.finish = "stop"
@@ -184,24 +198,24 @@ class LlamaCpp:
             score.completion += 1
             yield piece
 
-    def _tokens(self, prompt: list[int], sampling: Sampling, limit: int) -> Iterator[int]:
+    def _tokens(
+        self, prompt: list[int], sampling: Sampling, bounds: Bounds, limit: int
+    ) -> Iterator[int]:
         """At most `limit` sampled tokens after `prompt`; the last stays out of memory."""
         self._evaluate(prompt)
-        ctx, decode, sample = self._ctx, lib.llama_decode, lib.llama_sampler_sample
+        ctx, decode = self._ctx, lib.llama_decode
         one = (lib.llama_token * 1)()
         batch = lib.llama_batch_get_one(one, 1)
-        sampler = _sampler(sampling)
-        try:
+        with closing(Sampler(ctx, self._vocabulary.words, sampling, bounds)) as sampler:
+            draw = sampler.draw
             for left in range(limit, 0, -1):
-                token = sample(sampler, ctx, -1)
+                token = draw()
                 yield token
                 if left == 1 or not self._free.alive:
                     return
                 one[0] = token
                 _check(decode(ctx, batch))
                 self._seen.append(token)
-        finally:
-            lib.llama_sampler_free(sampler)
 
     def _evaluate(self, tokens: list[int]) -> None:
         for at in range(0, len(tokens), self._chunk):
@@ -220,6 +234,14 @@ class _Vocabulary:
         # SentencePiece writes a word with the space before it, also the first.
         self.begins_with_space = lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_SPM
         self._pieces: dict[int, bytes | None] = {}
+        attr, count = lib.llama_vocab_get_attr, lib.llama_vocab_n_tokens(self._vocab)
+        kinds = ((n, attr(self._vocab, n)) for n in range(count))
+        self._special = [(n, kind) for n, kind in kinds if kind & (_CONTROL | _MARK)]
+
+    @cached_property
+    def words(self) -> Words:
+        """Its tokens, as an answer shows them."""
+        return Words(self.piece, [n for n, _ in self._special if self.piece(n) == b""])
 
     def tokenize(self, pieces: Sequence[str]) -> list[int]:
         """The ids of `pieces`, special tokens read, nothing merged across the seams."""
@@ -253,12 +275,9 @@ class _Vocabulary:
         return b"" if steers and self._text(token) not in {OPEN, CLOSE} else self._spell(token)
 
     def _specials(self) -> Specials:
-        attr, vocab = lib.llama_vocab_get_attr, self._vocab
-        count = lib.llama_vocab_n_tokens(vocab)
-        kinds = [(n, kind) for n in range(count) if (kind := attr(vocab, n)) & (_CONTROL | _MARK)]
         return Specials(
-            control=tuple(self._text(n) for n, kind in kinds if kind & _CONTROL),
-            marks=tuple(self._text(n) for n, kind in kinds if kind & _MARK),
+            control=tuple(self._text(n) for n, kind in self._special if kind & _CONTROL),
+            marks=tuple(self._text(n) for n, kind in self._special if kind & _MARK),
         )
 
     def _ids(self, text: bytes, size: int = 1024) -> list[int]:
@@ -273,22 +292,6 @@ class _Vocabulary:
 
     def _text(self, token: int) -> str:
         return self._spell(token).decode(errors="replace") if token >= 0 else ""
-
-
-def _sampler(sampling: Sampling) -> "lib.llama_sampler_p":
-    seed = lib.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed & 0xFFFFFFFF
-    random = (
-        lambda: lib.llama_sampler_init_top_k(sampling.top_k),
-        lambda: lib.llama_sampler_init_top_p(sampling.top_p, 1),
-        lambda: lib.llama_sampler_init_min_p(sampling.min_p, 1),
-        lambda: lib.llama_sampler_init_temp(sampling.temperature),
-        lambda: lib.llama_sampler_init_dist(seed),
-    )
-    settings = lib.llama_sampler_chain_default_params()
-    steps: lib.llama_sampler_p = lib.llama_sampler_chain_init(settings)
-    for step in random if sampling.temperature > 0 else (lib.llama_sampler_init_greedy,):
-        lib.llama_sampler_chain_add(steps, step())
-    return steps
 
 
 def _check(code: int) -> None:

@@ -22,9 +22,14 @@ _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)", re.DOTALL)
 
 
 def prompt(passages: Sequence[Passage], question: str) -> list[tuple[str, str]]:
-    """Role and content of each message that asks the question over the passages."""
+    """Role and content of each message that asks the question over the passages.
+
+    The question stands before them too: a model that reads from left to right then knows what to
+    look for (Liu et al., Lost in the Middle, 2023, section 4.2).
+    """
     quoted = "\n\n".join(_quoted(passage) for passage in passages)
-    return [("system", _SYSTEM), ("user", f"{quoted}\n\nQuestion: {question}")]
+    asked = f"Question: {question}"
+    return [("system", _SYSTEM), ("user", f"{asked}\n\n{quoted}\n\n{asked}")]
 
 
 def cited(answer: str, passages: int) -> str:

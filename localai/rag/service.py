@@ -114,16 +114,20 @@ class Rag:
         *,
         collection: str = "default",
         k: int = 5,
-        generate: Callable[[Messages], Iterator[str]] | None = None,
+        generate: Callable[[Messages, int], Iterator[str]] | None = None,
     ) -> Answer:
-        """The passages and, through `generate`, a language model's answer that cites them."""
+        """The passages and, through `generate`, a language model's answer that cites them.
+
+        `generate` is told how many passages there are; what it cites beyond them is taken out.
+        """
         found = self.query(actor, text, collection=collection, k=k)
         if generate is None or not found.passages:
             return found
         started = time.perf_counter()
-        written = "".join(generate(prompt(found.passages, text)))
+        passages = len(found.passages)
+        written = "".join(generate(prompt(found.passages, text), passages))
         timings = found.timings_ms | {"answer": _ms(time.perf_counter() - started)}
-        answer = cited(written.strip(), len(found.passages))
+        answer = cited(written.strip(), passages)
         return replace(found, answer=answer, timings_ms=timings)
 
     def collections(self, actor: Actor) -> Page[Collection]:

@@ -36,7 +36,7 @@ HEAVY = {
 # What a command that reads nothing does not load either.
 HEAVIER_THAN_HELP = {"cryptography", "psutil", "pysqlite3", "sqlalchemy", "sqlite3"}
 
-# Each foreign library and the file, or the folder, that wraps it.
+# Each foreign library and the file, the files or the folder that wrap it.
 WRAPPED = {
     "alembic": {"migrations"},
     "cryptography": {"core/vault.py"},
@@ -44,7 +44,7 @@ WRAPPED = {
     "gguf": {"infer/gguf_file.py"},
     "jinja2": {"infer/prompt.py"},
     "keyring": {"core/keychain.py"},
-    "llama_cpp": {"infer/llamacpp.py"},
+    "llama_cpp": {"infer/llamacpp.py", "infer/sampler.py"},
     "mmh3": {"rag/sparse.py"},
     "pysqlite3": {"core/db.py"},
     "qdrant_client": {"rag/local.py"},

@@ -106,10 +106,11 @@ def test_several_calls_come_one_by_one(script: Callable[..., llamacpp.LlamaCpp])
 def test_tags_that_are_tokens_are_read_too(script: Callable[..., llamacpp.LlamaCpp]) -> None:
     """As in Qwen's vocabulary."""
     tags = ("<tool_call>", "</tool_call>")
-    engine = script(default=tool_call("f", x=1), marks=tags)
+    engine = script(default=tool_call("write_file", x=1), marks=tags)
     called, last = engine.stream([Message("user", "go")], tools=[WRITE])
     assert called.tool_call is not None
-    assert (called.tool_call.name, last.finish) == ("f", "tool_calls")
+    assert called.tool_call.arguments == '{"x": 1}'
+    assert (called.tool_call.name, last.finish) == ("write_file", "tool_calls")
 
 
 def test_a_malformed_call_is_a_call_without_text(

@@ -9,11 +9,12 @@ PASSAGE = Passage(1, "guide/a.md", "a.md", "L3-L9", 0.5, "Water boils at 100 deg
 
 
 def test_the_model_sees_the_rules_the_numbered_passages_and_the_question() -> None:
-    """It can cite only what it can name."""
+    """It can cite only what it can name, and knows the question before it reads."""
     (role, rules), (asker, asked) = prompt([PASSAGE], "When does water boil?")
     assert (role, asker) == ("system", "user")
     assert "cite" in rules
     assert asked == (
+        "Question: When does water boil?\n\n"
         '<passage number="1" source="guide/a.md" lines="L3-L9">\n'
         "Water boils at 100 degrees.\n"
         "</passage>\n\n"

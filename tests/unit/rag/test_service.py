@@ -22,9 +22,9 @@ def indexed(here: Room, documents: Path) -> Room:
     return here
 
 
-def says(text: str) -> Callable[[Messages], Iterator[str]]:
+def says(text: str) -> Callable[[Messages, int], Iterator[str]]:
     """A model that answers with the text, piece by piece."""
-    return lambda _: iter(text.partition(" "))
+    return lambda _, passages: iter(text.partition(" "))
 
 
 @pytest.mark.parametrize(
@@ -229,16 +229,18 @@ def test_a_model_answers_from_the_passages_and_cites_what_is_there(indexed: Room
 
 
 def test_the_model_is_shown_the_passages(indexed: Room) -> None:
-    """With their numbers, and the question last."""
-    seen: list[Messages] = []
+    """With their numbers, how many they are, and the question last."""
+    seen: list[tuple[Messages, int]] = []
 
-    def generate(messages: Messages) -> Iterator[str]:
-        seen.append(messages)
+    def generate(messages: Messages, passages: int) -> Iterator[str]:
+        seen.append((messages, passages))
         yield "ok"
 
     indexed.rag.answer(READER, "kettle?", k=1, generate=generate)
-    assert "descaled with vinegar" in seen[0][-1][1]
-    assert seen[0][-1][1].endswith("Question: kettle?")
+    [(messages, passages)] = seen
+    assert "descaled with vinegar" in messages[-1][1]
+    assert messages[-1][1].endswith("Question: kettle?")
+    assert passages == 1
 
 
 def test_where_nothing_is_found_the_model_is_not_asked(indexed: Room) -> None:
