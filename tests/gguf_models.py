@@ -7,7 +7,7 @@ rest are broken on purpose.
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,11 +76,16 @@ def tool_call(name: str, **arguments: object) -> str:
 
 
 def random_llama(
-    path: Path, *, context: int = 2048, template: str | None = None, seed: int = 7
+    path: Path,
+    *,
+    context: int = 2048,
+    template: str | None = None,
+    seed: int = 7,
+    sampling: Mapping[str, float | str] | None = None,
 ) -> Path:
     """A two-layer llama with random weights and a byte-level tokenizer that knows some Hangul.
 
-    `template` "" leaves the chat template out.
+    `template` "" leaves the chat template out; `sampling` is what the file recommends.
     """
     tokens = [*_byte_tokens(), *_SPECIALS]
     merges = []
@@ -99,6 +104,9 @@ def random_llama(
     if template is None:
         template = _TOOLS + CHATML + "<|im_start|>assistant\n"
     file = _Writer(path, shape, context, template)
+    for name, value in (sampling or {}).items():
+        add = file.gguf.add_string if isinstance(value, str) else file.gguf.add_float32
+        add(f"general.sampling.{name}", value)
     file.byte_pairs(tokens, merges)
     return file.write(weights)
 

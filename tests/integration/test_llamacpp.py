@@ -1,5 +1,6 @@
 """The embedded engine on real llama.cpp and models that are written here."""
 
+import math
 import os
 import random
 import signal
@@ -17,7 +18,16 @@ from gguf_models import Loop, tool_call
 
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.infer import llamacpp
-from localai.infer.engine import Delta, Engine, Message, Sampling, ToolCall, ToolSpec, Usage
+from localai.infer.engine import (
+    USUAL_SAMPLING,
+    Delta,
+    Engine,
+    Message,
+    Sampling,
+    ToolCall,
+    ToolSpec,
+    Usage,
+)
 
 GREEDY = Sampling(temperature=0, max_tokens=40)
 WRITE = ToolSpec("write_file", "Write a file.", {"type": "object", "properties": {}})
@@ -287,6 +297,26 @@ def test_a_seed_repeats_an_answer(opened: Open, tmp_path: Path) -> None:
     asked = Message("user", "hi")
     assert _answer(engine, asked, sampling=seeded)[0] == _answer(engine, asked, sampling=seeded)[0]
     assert len({_answer(engine, asked, sampling=free)[0] for _ in range(3)}) == 3
+
+
+def test_a_files_own_sampling_holds_until_somebody_says_otherwise(
+    opened: Open, tmp_path: Path
+) -> None:
+    """A greedy file repeats itself; a temperature that is given wins."""
+    engine = opened(gguf_models.random_llama(tmp_path / "r.gguf", sampling={"temp": 0.0}))
+    asked, brief = Message("user", "hi"), Sampling(max_tokens=30)
+    assert len({_answer(engine, asked, sampling=brief)[0] for _ in range(3)}) == 1
+    warm = Sampling(temperature=1.5, max_tokens=30)
+    assert len({_answer(engine, asked, sampling=warm)[0] for _ in range(3)}) == 3
+
+
+@pytest.mark.parametrize("temp", [-1.0, math.nan, math.inf, "warm"])
+def test_a_file_that_recommends_nonsense_is_drawn_from_as_usual(
+    opened: Open, tmp_path: Path, temp: float | str
+) -> None:
+    """A file may hold anything."""
+    engine = opened(gguf_models.random_llama(tmp_path / "r.gguf", sampling={"temp": temp}))
+    assert engine._own == USUAL_SAMPLING
 
 
 def test_control_tokens_are_never_printed(opened: Open, tmp_path: Path) -> None:
