@@ -1,9 +1,10 @@
 # Every target does its own set-up; `make demo` and `make test` need nothing from apt.
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+STARTER := localai/infer/models/starter/starter.gguf
 
-.PHONY: demo test prove bench check clean
+.PHONY: demo test prove bench check starter clean
 
 demo: $(VENV)/.ready
 	$(BIN)/ai demo
@@ -30,6 +31,12 @@ check: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Trains the chat model that ships, for about an hour; run again, it goes on where it stopped.
+starter: build/venv-starter/.ready
+	build/venv-starter/bin/python training/starter/train.py --out build/starter
+	build/venv-starter/bin/python training/starter/export.py --run build/starter $(STARTER)
+	build/venv-starter/bin/python training/starter/evaluate.py
+
 clean:
 	rm -rf $(VENV) build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -37,4 +44,9 @@ clean:
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+build/venv-starter/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv build/venv-starter
+	build/venv-starter/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[starter]'
 	touch $@

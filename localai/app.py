@@ -250,9 +250,17 @@ class App:
         show: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> "Answer":
-        """Passages and, if a model is there and `answer` is not False, an answer from them."""
-        has_model = answer is not False and bool(self.models.page(actor).items)
-        if not has_model and not answer:
+        """Passages and, if `answer`, what a model answers from them.
+
+        `answer` None lets a model of the user's answer; the starter has not learnt to.
+        """
+        from localai.infer.library import STARTER
+
+        is_able = self.models.choose(actor, "chat") != STARTER
+        if answer and not is_able:
+            message = "the starter cannot answer from documents"
+            raise Unavailable(message, hint="ai models add FILE.gguf")
+        if answer is False or not is_able:
             return self.rag.query(actor, question, collection=collection, k=k)
 
         def generate(messages: "Sequence[tuple[str, str]]", passages: int) -> "Iterator[str]":
@@ -280,11 +288,15 @@ class App:
     def engine(
         self, actor: "Actor", *, model: str | None, role: str, warn: Callable[[str], None]
     ) -> "Engine":
-        """The named model, else the one for the role, loaded; `warn` hears of a lost GPU."""
+        """The named model, else the one for the role, loaded; `warn` hears what falls short."""
         from localai.core import log
         from localai.infer import hardware, llamacpp
+        from localai.infer.library import STARTER
 
         name = model or self.models.choose(actor, role)
+        if model is None and name == STARTER:
+            warn("no model of yours yet: the starter answers, a tiny one that knows a few skills")
+            warn("hint: ai models add FILE.gguf   brings a real one")
         file = self.models.file(actor, name)
         card = hardware.gpu_present()
         if card and not llamacpp.gpu_offload_supported():

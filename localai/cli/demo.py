@@ -40,5 +40,7 @@ def _step(step: "Step") -> None:
 
 def _end(shown: "Demonstration") -> None:
     print_line(f"That took {shown.seconds:.1f} s and touched no network. Nothing of it is kept.")
-    note("No chat model ships yet, so passages answer. To add one: ai models add FILE.gguf")
+    note(
+        "The starter called the tool, a tiny model that ships. A real one: ai models add FILE.gguf"
+    )
     note("next: ai init, ai rag index FOLDER, ai doctor")

@@ -85,7 +85,7 @@ def _table(page: "Page[Model]") -> None:
         for each in page.items
     )
     columns = ("NAME", "FOR", "FAMILY", "QUANT", "CONTEXT", "SIZE", "FILE")
-    print_table(columns, rows, empty="no model yet: ai models add FILE.gguf")
+    print_table(columns, rows, empty="no model: ai models add FILE.gguf")
 
 
 def _info(model: "ModelInfo") -> None:

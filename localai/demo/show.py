@@ -1,6 +1,7 @@
-"""Runs the example: index the guide, ask it, let a tool call wait, approve it, prove the audit.
+"""Runs the example: index the guide, ask it, have a file written, approve it, prove the audit.
 
-Everything is the product's own work: the same rooms, in a home that is gone afterwards.
+Everything is the product's own work, the starter's calls too: the same rooms, in a home that is
+gone afterwards.
 """
 
 import tempfile
@@ -11,18 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localai import guide
-from localai.agent.runner import ToolOutcome
+from localai.agent.loop import ChatResult, Request
 from localai.app import App
 from localai.approvals.records import Approval
 from localai.core.audit import Verification
-from localai.core.canonical import canonical
 from localai.core.errors import LocalaiError
-from localai.rag.records import Answer, Passage
-from localai.rbac.permissions import Actor
+from localai.infer.engine import Engine
+from localai.infer.library import STARTER
+from localai.rag.records import Passage
 
 QUESTION = "How do I approve a request from another terminal?"
 KOREAN = "다른 터미널에서 요청을 승인하려면 어떻게 하나요?"
-NOTE = "answer.md"
+NOTE = "shopping.txt"
+REQUEST = f"Write 'buy milk' to {NOTE}"
 _WAIT_S = 30
 _LINES = 3
 
@@ -65,26 +67,25 @@ def demonstrate(show: Callable[[Step], None]) -> Demonstration:
         app = App(Path(scratch) / "home", workspace=workspace)
         try:
             stage = _Stage(app, show)
-            found = _documents(stage)
-            _approval(stage, found)
+            _documents(stage)
+            _approval(stage)
             proof = _audit(stage)
         finally:
             app.close()
     return Demonstration(tuple(stage.steps), proof.is_whole, time.perf_counter() - started)
 
 
-def _documents(stage: _Stage) -> Answer:
+def _documents(stage: _Stage) -> None:
     app = stage.app
     report = app.rag.index(app.actor, [guide.FOLDER], exclude=["*.py"])
     indexed = f"{report.added} files became {report.chunks} passages, on this machine alone"
     stage.tell(
         "Index a folder: here, the guide that ships with localai", "ai rag index GUIDE", indexed
     )
-    answers = [app.rag.query(app.actor, question, k=2) for question in (QUESTION, KOREAN)]
-    for found in answers:
+    for question in (QUESTION, KOREAN):
+        found = app.rag.query(app.actor, question, k=2)
         lines = [line for passage in found.passages for line in _passage(passage)]
         stage.tell("Ask it", f'ai rag query "{found.question}"', *lines)
-    return answers[0]
 
 
 def _passage(passage: Passage) -> list[str]:
@@ -93,19 +94,16 @@ def _passage(passage: Passage) -> list[str]:
     return [f"[{passage.n}] {passage.source} {passage.location}", *shown]
 
 
-def _approval(stage: _Stage, found: Answer) -> None:
-    """An agent's write waits in one thread, as it would in one terminal; this one decides."""
+def _approval(stage: _Stage) -> None:
+    """A conversation waits in one thread, as it would in one terminal; this one decides."""
     app = stage.app
-    agent = app.actor.agent("demo")
-    best = found.passages[0]
-    content = f"# {found.question}\n\n{best.text}\n\nSource: {best.source} {best.location}\n"
-    call = _Call(app, agent, {"path": NOTE, "content": content})
-    call.start()
-    waiting = call.opened()
-    arguments = f'\'{{"path": "{NOTE}", "content": ...}}\''
+    engine = app.engine(app.actor, model=STARTER, role="chat", warn=_silent)
+    talk = _Talk(app, engine)
+    talk.start()
+    waiting = talk.opened()
     stage.tell(
-        "An agent wants to write a file. That is risky, so nothing happens yet",
-        f"ai tools run write_file --args {arguments} --wait 5m",
+        "Ask for a file. The model calls a tool, that is risky, so nothing happens yet",
+        f'ai chat "{REQUEST}"',
         *waiting.shown,
     )
     decided = app.approvals.approve(app.actor, waiting.id, seen_sha256=waiting.action_sha256)
@@ -114,39 +112,32 @@ def _approval(stage: _Stage, found: Answer) -> None:
         f"ai approve {waiting.id[:4]}",
         f"{decided.status} by {decided.decided_by}; one changed byte would be another digest",
     )
-    outcome = call.finished()
+    result = talk.finished()
     written = (app.workspace / NOTE).read_text(encoding="utf-8")
-    is_same = "exactly what was approved" if written == content else "NOT what was approved"
-    stage.tell(
-        "The agent goes on: the stored call runs once",
-        f"cat {NOTE}",
-        outcome.result.text,
-        f"{NOTE} holds {len(written.encode())} bytes, {is_same}",
-    )
+    stage.tell("The stored call runs once, and the model goes on", f"cat {NOTE}", written)
+    stage.tell("What it says of it", "ai chat -c", result.text)
 
 
-class _Call(threading.Thread):
-    """A tool call that waits for its decision beside us."""
+class _Talk(threading.Thread):
+    """One turn of a conversation beside us, whose request waits for its decision."""
 
-    def __init__(self, app: App, agent: Actor, arguments: dict[str, str]) -> None:
+    def __init__(self, app: App, engine: Engine) -> None:
         super().__init__(daemon=True)
         self._app = app
-        self._agent = agent
-        self._arguments = arguments
-        self._outcome: ToolOutcome | None = None
+        self._engine = engine
+        self._result: ChatResult | None = None
         self._error: LocalaiError | None = None
 
     def run(self) -> None:
-        """Run the tool through the same runner as any agent."""
-        app = self._app
-        gate = app.gate(self._agent, wait_s=_WAIT_S)
-        reason = "The user asked me to keep the answer."
+        """Chat as `ai chat` does."""
+        app, actor = self._app, self._app.actor
+        gate = app.gate(actor, wait_s=_WAIT_S)
         try:
-            self._outcome = app.runner.run(
-                self._agent, "write_file", canonical(self._arguments).decode(), gate, reason=reason
-            )
+            *_, result = app.agent.chat(actor, Request(REQUEST), self._engine, gate)
         except LocalaiError as error:
             self._error = error
+        else:
+            self._result = result if isinstance(result, ChatResult) else None
 
     def opened(self) -> Approval:
         """The request, as soon as it is in the list."""
@@ -157,12 +148,16 @@ class _Call(threading.Thread):
             time.sleep(0.02)
         raise self._error or LocalaiError("the request was not opened")
 
-    def finished(self) -> ToolOutcome:
-        """What the tool gave back."""
+    def finished(self) -> ChatResult:
+        """What the turn came to."""
         self.join(_WAIT_S)
-        if self._outcome is None:
-            raise self._error or LocalaiError("the tool did not run")
-        return self._outcome
+        if self._result is None:
+            raise self._error or LocalaiError("the turn did not end")
+        return self._result
+
+
+def _silent(_: str) -> None:
+    """The demo shows what is asked and answered itself."""
 
 
 def _audit(stage: _Stage) -> Verification:

@@ -7,6 +7,7 @@ from localai.app import App
 from localai.doctor.report import Check, failed, ok, warning
 from localai.infer import hardware, llamacpp
 from localai.infer.engine import Message, Sampling
+from localai.infer.library import STARTER
 
 PROBE = Path(__file__).with_name("probe.gguf")
 _REPLY = "ready"
@@ -43,8 +44,8 @@ def gpu(_: App) -> Check:
 def models(app: App) -> Check:
     """A chat model is there, and its file too."""
     found = app.models.page(app.actor).items
-    if not found:
-        return warning("models", "no chat model yet", "ai models add FILE.gguf")
+    if [model.name for model in found] == [STARTER]:
+        return warning("models", "only the starter, a tiny model", "ai models add FILE.gguf")
     lost = [model.name for model in found if not Path(model.file).exists()]
     if lost:
         return failed("models", f"the file is gone: {', '.join(lost)}", f"ai models rm {lost[0]}")

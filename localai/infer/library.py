@@ -1,5 +1,7 @@
 """The model files of one home: a link or a copy of each, and what its header said.
 
+A small model ships with localai and is there in every home; it serves where nothing else does.
+
 Light on purpose: listing models must not cost an engine or a GGUF reader, so the header's
 reader is handed in and asked only about files that are new or have changed. An original that
 was linked is never touched.
@@ -20,6 +22,9 @@ from typing import Any
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.core.files import private_dir, write_private
 from localai.core.records import Page
+
+STARTER = "starter"
+SHIPPED = {STARTER: Path(__file__).parent / "models" / STARTER / f"{STARTER}.gguf"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _SPARE_BYTES = 64 << 20
@@ -76,15 +81,24 @@ Require = Callable[[Any, str], object]
 
 
 class Library:
-    """Adds, finds and removes models; `roles` says which name serves "chat" and "code"."""
+    """Adds, finds and removes models; `roles` says which name serves "chat" and "code".
+
+    `shipped` are the files that come with localai.
+    """
 
     def __init__(
-        self, models_dir: Path, require: Require, inspect: Inspect, roles: Mapping[str, str]
+        self,
+        models_dir: Path,
+        require: Require,
+        inspect: Inspect,
+        roles: Mapping[str, str],
+        shipped: Mapping[str, Path] = SHIPPED,
     ) -> None:
         self._dir = models_dir
         self._require = require
         self._inspect = inspect
         self._roles = roles
+        self._shipped = shipped
 
     def add(
         self, actor: object, file: Path, *, name: str | None = None, copy: bool = False
@@ -97,10 +111,9 @@ class Library:
             raise NotFound(f"there is no file {source}", hint="ai models add FILE.gguf")
         place = self._place(name)
         if os.path.lexists(place) and not self._holds(place, source):
-            raise Conflict(
-                f"another model is named {name}",
-                hint=f"ai models add {file} --name OTHER   or   ai models rm {name}",
-            )
+            hint = f"ai models add {file} --name OTHER"
+            hint += "" if name in self._shipped else f"   or   ai models rm {name}"
+            raise Conflict(f"another model is named {name}", hint=hint)
         info = self._inspect(source)
         if not os.path.lexists(place):
             private_dir(self._dir)
@@ -140,18 +153,20 @@ class Library:
         return self._present(name)
 
     def choose(self, actor: object, role: str) -> str:
-        """The model for a role: the one chosen for it, else for chat, else the first by name."""
+        """The model for a role: the one chosen for it, else for chat, else the first by name.
+
+        The starter is chosen only where there is nothing else.
+        """
         self._require(actor, "models:read")
-        names = [self._roles.get(role), self._roles.get("chat"), *self._names()]
-        chosen = next(filter(None, names), None)
-        if chosen is None:
-            raise Unavailable("there is no model yet", hint="ai models add FILE.gguf")
-        return chosen
+        chosen = [self._roles.get(role), self._roles.get("chat"), *self._own()]
+        return next(filter(None, chosen), STARTER)
 
     def remove(self, actor: object, name: str) -> Model:
         """Forget a model: our link or copy goes, an original stays."""
         self._require(actor, "models:write")
         entry, place = self._known(name), self._place(name)
+        if place == self._shipped.get(name):
+            raise Conflict(f"{name} ships with localai", hint="ai models use NAME   takes another")
         if not place.is_symlink() and not entry.is_copy:
             raise Conflict(f"{place} was put there by hand", hint=f"rm {place}")
         model = self._model(name, entry)
@@ -159,9 +174,13 @@ class Library:
         self._sidecar(name).unlink(missing_ok=True)
         return model
 
-    def _names(self) -> list[str]:
+    def _own(self) -> list[str]:
+        """What was added to this home."""
         names = (place.stem for place in self._dir.glob("*.gguf"))
         return sorted(name for name in names if _NAME.fullmatch(name))
+
+    def _names(self) -> list[str]:
+        return sorted({*self._own(), *self._shipped})
 
     def _known(self, name: str) -> _Entry:
         if not _NAME.fullmatch(name) or not os.path.lexists(self._place(name)):
@@ -219,7 +238,9 @@ class Library:
         )
 
     def _place(self, name: str) -> Path:
-        return self._dir / f"{name}.gguf"
+        """Where the model lies; one that was put into the home by hand hides a shipped one."""
+        place = self._dir / f"{name}.gguf"
+        return place if os.path.lexists(place) else self._shipped.get(name, place)
 
     def _sidecar(self, name: str) -> Path:
         return self._dir / f"{name}.json"

@@ -36,8 +36,8 @@ class Bounds:
 class Words:
     """A vocabulary as an answer shows it: `piece` is what a token spells, None where it ends.
 
-    A grammar counts the letters of a `silent` token, which nobody will read, so that none may be
-    drawn within one.
+    A grammar counts the letters of a `silent` token, which nobody will read, so that none is drawn
+    where the grammar chooses, nor within a call.
     """
 
     piece: Callable[[int], bytes | None]
@@ -64,6 +64,7 @@ class Sampler:
         # The chain has no memory of its tokens, so one more that it saw does no harm.
         self._freely: Callable[[], int] = partial(lib.llama_sampler_sample, self._chain, ctx, -1)
         self._is_free = not bounds.text and bounds.calls is None
+        self._is_prose = bool(bounds.text)
         if bounds.text:
             self._hold(bounds.text)
 
@@ -83,12 +84,15 @@ class Sampler:
             token = self._allowed(token)
         if self._calls and self._opening.feed(self._words.piece(token) or b""):
             self._hold(self._calls())
+            self._is_prose = False
             # Further calls are in the grammar, too.
             self._calls = None
         return token
 
     def _allowed(self, token: int) -> int:
         """`token`, or another where the grammar refuses it, written down in the grammar."""
+        if self._is_prose and self._words.piece(token) == b"":
+            return token  # a model may steer itself between words; nobody reads it
         if not self._fits(token):
             other = self._redrawn()
             if not self._fits(other):

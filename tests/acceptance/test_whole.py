@@ -23,7 +23,7 @@ def test_the_demo_shows_the_whole_product(fresh: Ai) -> None:
         "approvals.md",
         "승인",
         "ai approve",
-        "exactly what was approved",
+        "cat shopping.txt\n  buy milk\n",
     ):
         assert words in shown.out
     assert "approval.approved -> approval.claimed -> approval.succeeded" in shown.out
@@ -91,7 +91,7 @@ def test_the_wheel_alone_is_the_product(tmp_path: Path) -> None:
         [place / "bin/ai", "demo"], cwd=tmp_path, env=clean, capture_output=True, text=True
     )
     assert shown.returncode == 0, shown.stderr
-    assert "exactly what was approved" in shown.stdout
+    assert "Done: wrote 8 bytes to shopping.txt" in shown.stdout
 
 
 @pytest.mark.prove

@@ -25,6 +25,7 @@ PAGES = sorted(
     {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *GUIDE.rglob("*.md")} - {GENERATED}
 )
 SOURCES = sorted((ROOT / "localai").rglob("*.py"))
+SAYINGS = ROOT / "training" / "starter" / "phrases"
 MAX_README = 150
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -59,6 +60,15 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_quoted_commands_exist(page: Path) -> None:
     """Every `ai ...` in a fence or in inline code names a command and options that exist."""
     assert _wrong_commands(page.read_text(encoding="utf-8")) == []
+
+
+def test_the_starters_answers_name_commands_that_exist() -> None:
+    """A model that ships is documentation, too."""
+    talk = tomllib.loads((SAYINGS / "talk.toml").read_text(encoding="utf-8"))
+    told = [*talk["intent"], talk["unknown"], talk["notool"]]
+    answers = [each[lang]["answer"] for each in told for lang in ("en", "ko")]
+    assert any("`ai approve ID`" in answer for answer in answers)
+    assert _wrong_commands("\n\n".join(answers)) == []
 
 
 @each_page

@@ -11,7 +11,7 @@ import pytest
 
 from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from localai.infer.gguf_file import inspect
-from localai.infer.library import GgufInfo, Library
+from localai.infer.library import STARTER, GgufInfo, Library
 
 ACTOR = object()
 
@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 def library(tmp_path: Path) -> Library:
     """An empty library whose chat model is `tiny-model.Q8`."""
     roles = {"chat": "tiny-model.Q8", "code": ""}
-    return Library(tmp_path / "models", _allow, inspect, roles)
+    return Library(tmp_path / "models", _allow, inspect, roles, shipped={})
 
 
 def test_a_model_is_named_after_its_stem(library: Library, file: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_header_is_read_once_until_the_file_changes(tmp_path: Path, file: Path
         read.append(path)
         return inspect(path)
 
-    library = Library(tmp_path / "models", _allow, counting, {})
+    library = Library(tmp_path / "models", _allow, counting, {}, shipped={})
     library.add(ACTOR, file)
     library.page(ACTOR)
     assert len(read) == 1
@@ -241,15 +241,43 @@ def test_a_role_falls_back_to_the_chat_model(library: Library, role: str, name: 
     assert library.choose(ACTOR, role) == name
 
 
-def test_without_a_choice_the_first_model_serves(tmp_path: Path, file: Path) -> None:
-    """And without a model the error says how to get one."""
-    library = Library(tmp_path / "models", _allow, inspect, {})
-    with pytest.raises(Unavailable) as caught:
-        library.choose(ACTOR, "chat")
-    assert caught.value.hint == "ai models add FILE.gguf"
-    library.add(ACTOR, file, name="b")
-    library.add(ACTOR, file, name="a")
-    assert library.choose(ACTOR, "chat") == "a"
+@pytest.fixture
+def shipping(tmp_path: Path, file: Path) -> Library:
+    """A library to which a starter belongs."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    starter = Path(shutil.copy(file, folder / "starter.gguf"))
+    return Library(tmp_path / "models", _allow, inspect, {}, shipped={STARTER: starter})
+
+
+def test_without_a_choice_the_first_model_serves(shipping: Library, file: Path) -> None:
+    """The starter serves where nothing was added."""
+    assert shipping.choose(ACTOR, "chat") == STARTER
+    shipping.add(ACTOR, file, name="b")
+    shipping.add(ACTOR, file, name="a")
+    assert shipping.choose(ACTOR, "chat") == "a"
+
+
+def test_a_shipped_model_is_listed_and_stays(shipping: Library, tmp_path: Path) -> None:
+    """It lies in the package, which is not ours to change."""
+    (model,) = shipping.page(ACTOR).items
+    assert model.file == str(tmp_path / "package/starter.gguf")
+    assert shipping.file(ACTOR, STARTER) == tmp_path / "package/starter.gguf"
+    assert shipping.info(ACTOR, STARTER).parameters
+    with pytest.raises(Conflict, match="starter ships with localai"):
+        shipping.remove(ACTOR, STARTER)
+    assert (tmp_path / "package/starter.gguf").exists()
+
+
+def test_a_shipped_name_is_taken(shipping: Library, tmp_path: Path) -> None:
+    """Another file needs another name; one put there by hand is the owner's wish."""
+    other = gguf_models.random_llama(tmp_path / "downloads" / "starter.gguf", seed=8)
+    with pytest.raises(Conflict, match="another model is named starter") as caught:
+        shipping.add(ACTOR, other)
+    assert caught.value.hint == f"ai models add {other} --name OTHER"
+    (tmp_path / "models").mkdir(exist_ok=True)
+    shutil.copy(other, tmp_path / "models/starter.gguf")
+    assert shipping.file(ACTOR, STARTER) == tmp_path / "models/starter.gguf"
 
 
 def _refuse(_: object, permission: str) -> None:
