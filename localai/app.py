@@ -256,11 +256,12 @@ class App:
         """
         from localai.infer.library import STARTER
 
-        is_able = self.models.choose(actor, "chat") != STARTER
-        if answer and not is_able:
-            message = "the starter cannot answer from documents"
-            raise Unavailable(message, hint="ai models add FILE.gguf")
-        if answer is False or not is_able:
+        if answer is not False and self.models.choose(actor, "chat") == STARTER:
+            if answer:
+                message = "the starter cannot answer from documents"
+                raise Unavailable(message, hint="ai models add FILE.gguf")
+            answer = False
+        if answer is False:
             return self.rag.query(actor, question, collection=collection, k=k)
 
         def generate(messages: "Sequence[tuple[str, str]]", passages: int) -> "Iterator[str]":

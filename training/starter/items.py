@@ -144,8 +144,8 @@ class Maker:
             return self._refused(name)
         if kind < 0.30:
             return self._failed(name, arguments)
-        made = getattr(self, f"_did_{name}")(arguments)
-        return made[0], made[1]
+        did: tuple[str, str] = getattr(self, f"_did_{name}")(arguments)
+        return did
 
     def _refused(self, name: str) -> tuple[str, str]:
         who = self.words.person(self.lang).split()[0].lower()
@@ -277,9 +277,9 @@ class Maker:
 
     # -- talk ----------------------------------------------------------------------------
 
-    def talk(self, intent: dict[str, Any] | None = None) -> Exchange:
+    def talk(self) -> Exchange:
         """Small talk or a question about localai, and its answer."""
-        chosen = (intent or self.words.pick(PHRASE.talk["intent"]))[self.lang]
+        chosen = self.words.pick(PHRASE.talk["intent"])[self.lang]
         text = self._dressed(self.words.pick(chosen[self._side]))
         return self._answered("talk", text, chosen["answer"])
 

@@ -264,7 +264,7 @@ class Words:
         return self.pick(made)
 
 
-def fill(template: str, values: dict[str, str], rng: random.Random | None = None) -> str:
+def fill(template: str, values: dict[str, str], rng: random.Random) -> str:
     """The template with its slots filled, Korean particles chosen by the last letter."""
 
     def put(found: re.Match[str]) -> str:
@@ -298,7 +298,7 @@ _PARTICLES = {
 _DIGITS = {"0": "ㅇ", "1": "ㄹ", "3": "ㅁ", "6": "ㄱ", "7": "ㄹ", "8": "ㄹ"}  # read in Korean
 
 
-def _particle(word: str, after_consonant: str, rng: random.Random | None) -> str:
+def _particle(word: str, after_consonant: str, rng: random.Random) -> str:
     """The particle after `word`; after Latin letters people write either."""
     last = word.rstrip("\"'`)]")[-1:]
     if "가" <= last <= "힣":
@@ -307,7 +307,7 @@ def _particle(word: str, after_consonant: str, rng: random.Random | None) -> str
     elif last.isdigit():
         is_consonant, is_liquid = last in _DIGITS, _DIGITS.get(last) == "ㄹ"
     else:
-        is_consonant = rng.random() < 0.5 if rng else last.lower() in "bcklmnpt"
+        is_consonant = rng.random() < 0.5
         is_liquid = False
     if after_consonant == "으로" and is_liquid:
         is_consonant = False
