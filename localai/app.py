@@ -1,6 +1,7 @@
 """App: one home's rooms, each built on first touch. The only place that wires rooms together."""
 
 import getpass
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from localai.core import settings as keys
 from localai.core.directories import Directories, locate
-from localai.core.errors import Invalid, Unavailable
-from localai.core.settings import Settings
+from localai.core.errors import Denied, Invalid, Unavailable
+from localai.core.redact import remember
+from localai.core.settings import Key, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,8 +33,11 @@ if TYPE_CHECKING:
     from localai.rag.records import Answer
     from localai.rag.service import Rag
     from localai.rbac.admin import Administration
+    from localai.rbac.keys import Keys
+    from localai.rbac.limits import Limits
     from localai.rbac.permissions import Actor
     from localai.rbac.service import Rbac
+    from localai.rbac.users import Users
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,10 @@ class App:
         *,
         flags: Mapping[str, str] | None = None,
         workspace: Path | None = None,
+        acting_as: str | None = None,
     ) -> None:
         self.directories: Directories = locate(home)
+        self._acting_as = acting_as
         self._flags = dict(flags or {})
         self._read_settings()
         self.workspace = (workspace or Path.cwd()).absolute()
@@ -71,6 +78,8 @@ class App:
         """Give back what was opened."""
         for engine in self._loaded:
             engine.close()
+        if "rbac" in self.__dict__:
+            self.rbac.close()
         if "database" in self.__dict__:
             self.database.close()
 
@@ -127,6 +136,21 @@ class App:
         return Rbac(self.database, self.audit, self.clock)
 
     @cached_property
+    def users(self) -> "Users":
+        """Users and roles."""
+        from localai.rbac.users import Users
+
+        return Users(self.database, self.audit, self.rbac, self.clock)
+
+    @cached_property
+    def api_keys(self) -> "Keys":
+        """API keys."""
+        from localai.rbac.keys import Keys
+
+        pepper = lambda: self.secrets.key("api-key-pepper")  # noqa: E731 - read when it is needed
+        return Keys(self.database, self.audit, self.rbac, self.clock, pepper)
+
+    @cached_property
     def admin(self) -> "Administration":
         """Settings, secrets and audit, under the roles."""
         from localai.rbac.admin import Administration
@@ -152,6 +176,7 @@ class App:
             self.clock,
             timeout_s=self.settings[keys.APPROVALS_TIMEOUT],
             grant_s=self.settings[keys.APPROVALS_GRANT],
+            pending=self.settings[keys.APPROVALS_PENDING],
         )
 
     @cached_property
@@ -165,12 +190,31 @@ class App:
             self.approvals,
             self.rbac.require,
             Rules(
-                "strict" if self.settings[keys.SECURITY_MODE] == "strict" else "normal",
-                enabled=self.settings[keys.APPROVALS_ENABLED],
+                "strict" if self._is_strict else "normal",
+                enabled=self._is_on(keys.APPROVALS_ENABLED),
             ),
             workspace=self.workspace,
             protected=(*self.directories.all, self.models_dir, self._log_file),
+            limit=self._limits.take if self._is_on(keys.RATE_LIMITS_ENABLED) else None,
         )
+
+    @cached_property
+    def _limits(self) -> "Limits":
+        from localai.rbac.limits import Limits
+
+        allowed = self.settings[keys.RATE_LIMITS_CALLS]
+        return Limits(self.database, self.audit, self.clock, allowed)
+
+    @property
+    def _is_strict(self) -> bool:
+        return self.settings[keys.SECURITY_MODE] == "strict"
+
+    def _is_on(self, switch: Key[bool]) -> bool:
+        """What protects is on unless somebody developing has switched it off."""
+        if self._is_strict and not self.settings[switch]:
+            message = f"strict mode refuses {switch.name} = false"
+            raise Denied(message, hint=f"ai config set {switch.name} true")
+        return self.settings[switch]
 
     def gate(
         self,
@@ -335,9 +379,19 @@ class App:
 
     @cached_property
     def actor(self) -> "Actor":
-        """The operator; made from the login name when this home is used for the first time."""
+        """Whose LOCALAI_API_KEY it is, else the operator, who may act as another user.
+
+        The operator is made from the login name when this home is used for the first time.
+        """
+        if (key := os.environ.get("LOCALAI_API_KEY")) is not None:
+            if self._acting_as:
+                message = "an API key acts as its own user"
+                raise Denied(message, hint="unset LOCALAI_API_KEY, or leave out --as")
+            remember(key)
+            return self.api_keys.authenticate(key)
         found = self.rbac.find_operator() if self.database.version() else None
-        return found or self._make()[0]
+        operator = found or self._make()[0]
+        return self.users.trial(operator, self._acting_as) if self._acting_as else operator
 
     def initialise(self, profile: str | None = None) -> Home:
         """Make folders, database, keys and the operator; what is there stays."""

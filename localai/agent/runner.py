@@ -61,11 +61,13 @@ class Runner:
         *,
         workspace: Path,
         protected: tuple[Path, ...],
+        limit: Callable[[Actor, str], None] | None = None,
     ) -> None:
         self.workspace = workspace
         self._registry = registry
         self._approvals = approvals
         self._require = require
+        self._limit = limit
         self._rules = rules
         self._protected = protected
 
@@ -97,13 +99,15 @@ class Runner:
     ) -> ToolOutcome:
         """Run a tool with arguments as JSON text, once, after whatever the policy asks for.
 
-        Raises Invalid, NotFound or Denied before anything runs, and what the gate raises:
-        Rejected, Expired, Waiting (a Pending with `approval_id`), Conflict.
+        Raises Invalid, NotFound or Denied (by role, rate or policy) before anything runs, and
+        what the gate raises: Rejected, Expired, Waiting (a Pending with `approval_id`), Conflict.
         """
         self._require(actor, "tools:run")
         tool = self._registry.get(name)
         self._require(actor, tool.permission)
         actor = replace(actor, session=session or actor.session)
+        if self._limit is not None:
+            self._limit(actor, tool.name)
         action = self._action(tool, parse_object(arguments), self.workspace)
         risk = tool.risk_of(self._context(self.workspace), action.arguments)
         verdict = policy.decide(

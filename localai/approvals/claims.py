@@ -31,7 +31,7 @@ class Claims:
                 at = self._ledger.clock.now_us()
                 values = {"seen": action.sha256, "lease": holder, "at": at}
                 self._ledger.move(connection, rows.CLAIM, row, "executing", **values)
-                self._ledger.note(connection, "approval.claimed", actor.user_id, row)
+                self._ledger.note(connection, "approval.claimed", actor.signature, row)
             else:
                 self._ledger.end(connection, row, "revoked", obstacle.message, SYSTEM)
             claimed = self._ledger.record(connection, row.id)

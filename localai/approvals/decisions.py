@@ -29,7 +29,7 @@ class Decisions:
         with self._ledger.database.transaction() as connection:
             vote = {
                 "approval": row.id,
-                "voter": actor.user_id,
+                "voter": actor.person,
                 "decision": decision,
                 "reason": why,
                 "action_sha256": row.action_sha256,
@@ -46,9 +46,9 @@ class Decisions:
 
     def revoke(self, actor: Actor, row: Any, why: str | None) -> Approval:
         """Take an approval back."""
-        outcome = f"by {actor.user_id}" + (f": {why}" if why else "")
+        outcome = f"by {actor.signature}" + (f": {why}" if why else "")
         with self._ledger.database.transaction() as connection:
-            self._ledger.end(connection, row, "revoked", outcome, actor.user_id)
+            self._ledger.end(connection, row, "revoked", outcome, actor.signature)
             return self._ledger.record(connection, row.id)
 
     def _settle(  # noqa: PLR0913 - one decision
@@ -62,9 +62,9 @@ class Decisions:
     ) -> int:
         """Move a pending row to a person's decision; returns when that was."""
         at = self._ledger.clock.now_us()
-        values = {"seen": seen, "at": at, "by": actor.user_id, "why": why, **self._grant(to)}
+        values = {"seen": seen, "at": at, "by": actor.person, "why": why, **self._grant(to)}
         self._ledger.move(connection, rows.DECIDE, row, to, **values)
-        self._ledger.note(connection, f"approval.{to}", actor.user_id, row, reason=why)
+        self._ledger.note(connection, f"approval.{to}", actor.signature, row, reason=why)
         return at
 
     def _grant(self, decision: str) -> dict[str, Any]:

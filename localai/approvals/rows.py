@@ -78,6 +78,9 @@ SWEEPABLE = _SELECT.where(
         a.c.state == "executing",
     )
 )
+WAITING = sa.select(a.c.id).where(
+    a.c.session == sa.bindparam("session"), a.c.state == "pending", sa.not_(_PENDING_IS_OVER)
+)
 VOTES = (
     sa.select(v)
     .where(v.c.approval.in_(sa.bindparam("ids", expanding=True)))

@@ -6,6 +6,8 @@ Never runs a tool. Every method is one short transaction; none is open while a p
 import time
 from typing import Any
 
+import sqlalchemy as sa
+
 from localai.approvals import rows, statistics
 from localai.approvals.action import Action, read
 from localai.approvals.claims import Claims
@@ -47,6 +49,7 @@ class Approvals:
         *,
         timeout_s: int,
         grant_s: int,
+        pending: int = 5,
     ) -> None:
         self._ledger = Ledger(database, audit, clock)
         self._decisions = Decisions(self._ledger, grant_s)
@@ -55,13 +58,18 @@ class Approvals:
         self._rbac = rbac
         self._clock = clock
         self._timeout_s = timeout_s
+        self._pending = pending
 
     def open(self, actor: Actor, proposal: Proposal) -> Approval:
-        """Store the request; it waits for `timeout_s` seconds."""
+        """Store the request; it waits for `timeout_s` seconds.
+
+        Denied where as many of its conversation as may wait are waiting.
+        """
         self._rbac.require(actor, "tools:run")
         self.sweep()
         row = self._new(actor, proposal)
         with self._database.transaction() as connection:
+            self._refuse_flood(connection, actor)
             connection.execute(rows.INSERT, row)
             opened = self._ledger.record(connection, row["id"])
             details = {
@@ -73,7 +81,7 @@ class Approvals:
                 "session": opened.session,
             }
             event = "approval.requested"
-            self._ledger.note_call(connection, event, actor.user_id, opened.id, details)
+            self._ledger.note_call(connection, event, actor.signature, opened.id, details)
         return opened
 
     def get(self, actor: Actor, prefix: str, status: str | None = None) -> Approval:
@@ -203,7 +211,7 @@ class Approvals:
         }
         with self._database.transaction() as connection:
             tool = proposal.action.tool
-            self._ledger.note_call(connection, event, actor.user_id, tool, details)
+            self._ledger.note_call(connection, event, actor.signature, tool, details)
 
     def statistics(self, actor: Actor, since_us: int) -> Statistics:
         """How many requests there were since then, how they ended and how long they waited."""
@@ -212,6 +220,18 @@ class Approvals:
             bounds = {"since": since_us, **rows.clocks(self._clock)}
             found = connection.execute(rows.SINCE, bounds).all()
         return statistics.summarise(since_us, found)
+
+    def _refuse_flood(self, connection: sa.Connection, actor: Actor) -> None:
+        if actor.session is None:
+            return
+        waiting = {"session": actor.session, **rows.clocks(self._clock)}
+        found = connection.scalars(rows.WAITING, waiting).all()
+        if len(found) >= self._pending:
+            message = (
+                f"{len(found)} requests of this conversation wait for a person already; "
+                "ask for nothing more until they are decided"
+            )
+            raise Denied(message, hint=f"ai approve {' '.join(found)}")
 
     def _new(self, actor: Actor, proposal: Proposal) -> dict[str, Any]:
         action, created_us = proposal.action, self._clock.now_us()
@@ -246,7 +266,7 @@ class Approvals:
         details = {"kind": actor.kind, "session": actor.session}
         with self._database.transaction() as connection:
             event = "approval.agent-refused"
-            self._ledger.note_call(connection, event, actor.user_id, prefix, details)
+            self._ledger.note_call(connection, event, actor.signature, prefix, details)
         raise Denied("an agent never decides about a request", hint=f"ai approvals show {prefix}")
 
     def _at(self, prefix: str, status: str) -> Any:

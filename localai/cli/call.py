@@ -34,6 +34,7 @@ class Root:
     home: Path | None = None
     workspace: Path | None = None
     set: tuple[str, ...] = ()
+    acting_as: str | None = None
 
     @property
     def flags(self) -> dict[str, str]:
@@ -58,7 +59,8 @@ class Call:
     @cached_property
     def app(self) -> App:
         """The rooms of this home, closed when the command ends."""
-        app = App(self._root.home, flags=self._root.flags, workspace=self._root.workspace)
+        root = self._root
+        app = App(root.home, flags=root.flags, workspace=root.workspace, acting_as=root.acting_as)
         self._closing(app.close)
         app.keep_log()
         return app

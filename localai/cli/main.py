@@ -30,6 +30,9 @@ NOUNS = {
     "approve": "Approve requests; on a terminal each is shown whole first.",
     "reject": "Reject requests; whoever asked reads the reason.",
     "tools": "What an agent can do here.",
+    "users": "Who may use this home.",
+    "roles": "What users may do.",
+    "keys": "API keys: who calls from elsewhere.",
     "audit": "Read and prove the audit.",
     "config": "See and change settings.",
     "secrets": "Store secrets outside of settings.",
@@ -86,6 +89,10 @@ def root(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting for this command alone."),
     ] = None,
+    acting_as: Annotated[
+        str | None,
+        typer.Option("--as", metavar="USER", help="Try another user's permissions (operator)."),
+    ] = None,
     debug: Annotated[  # noqa: ARG001 - read at the door, where errors are told
         bool, typer.Option("--debug", help="Add the traceback to errors.")
     ] = False,
@@ -94,7 +101,7 @@ def root(
     ] = False,
 ) -> None:
     """Local AI from the terminal: chat, documents, and tools that wait for your approval."""
-    ctx.obj = Root(home, workspace, tuple(set_ or ()))
+    ctx.obj = Root(home, workspace, tuple(set_ or ()), acting_as)
 
 
 def main() -> None:

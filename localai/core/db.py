@@ -21,7 +21,7 @@ from localai.core.errors import Conflict, Invalid, Unavailable
 from localai.core.files import locked, private_dir
 
 # Ties this code to the head of localai/migrations; the migrations write it as user_version.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = sa.MetaData()
 
@@ -39,6 +39,8 @@ class Database:
         self._driver = driver
         self._engine: sa.Engine | None = None
         self._is_current = False
+        self._watch: Any = None
+        self._file: tuple[int, int] | None = None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -59,6 +61,26 @@ class Database:
         engine = self._open()
         with _translated(), engine.connect() as connection:
             yield connection
+
+    def stamp(self) -> object:
+        """A value that is another one after any change, whoever made it; one thread at a time.
+
+        A file that was put in the place of ours is opened anew; Unavailable where there is none.
+        """
+        engine = self._open()
+        with _translated():
+            found = self.path.stat()
+            if self._file != (found.st_dev, found.st_ino):
+                if self._file is not None:
+                    self.close()
+                    engine = self._open()
+                self._file = (found.st_dev, found.st_ino)
+            if self._watch is None:
+                self._watch = engine.raw_connection()
+            # It counts what other connections commit, and this one never does.
+            # https://sqlite.org/pragma.html#pragma_data_version
+            (version,) = self._watch.cursor().execute("PRAGMA data_version").fetchone()
+            return version, found.st_ino, found.st_size, found.st_mtime_ns
 
     def upgrade(self) -> int:
         """Create or migrate the schema; returns the version that was found, 0 for none."""
@@ -91,8 +113,11 @@ class Database:
                 # Where no lock can be made, nothing can be checkpointed either.
                 with contextlib.suppress(OSError):
                     held.enter_context(locked(self._lock))
+                if self._watch is not None:
+                    self._watch.close()
                 self._engine.dispose()
             self._engine, self._is_current = None, False
+            self._watch, self._file = None, None
 
     @property
     def sqlite_version(self) -> str:

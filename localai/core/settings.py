@@ -14,10 +14,11 @@ from typing import Any, Generic, TypeVar
 
 from localai.core.clock import seconds
 from localai.core.errors import Invalid, NotFound
+from localai.core.rate import rate
 
 PREFIX = "LOCALAI_"
 # Variables of ours that are not settings; secrets follow LOCALAI_SECRET_.
-OTHER_VARIABLES = frozenset({"LOCALAI_HOME", "LOCALAI_PASSPHRASE"})
+OTHER_VARIABLES = frozenset({"LOCALAI_API_KEY", "LOCALAI_HOME", "LOCALAI_PASSPHRASE"})
 SECRET_PREFIX = "LOCALAI_SECRET_"  # noqa: S105 - the name of a variable
 
 T = TypeVar("T")
@@ -112,6 +113,15 @@ APPROVALS_TIMEOUT = Key(
     "approvals.timeout", "5m", _span, "How long a request waits", {"prod": "30m"}
 )
 APPROVALS_GRANT = Key("approvals.grant", "15m", _span, "How long an unclaimed approval lasts")
+APPROVALS_PENDING = Key(
+    "approvals.pending", "5", _whole(1, 1000), "Requests of one conversation that wait at most"
+)
+RATE_LIMITS_ENABLED = Key(
+    "rate_limits.enabled", "true", _boolean, "Calls of a tool are limited; strict needs it on"
+)
+RATE_LIMITS_CALLS = Key(
+    "rate_limits.calls", "60/1m", rate, "How often a user may call a tool; as many at once"
+)
 MODELS_DIR = Key("models.dir", "", _path, "Where model files lie; empty is inside the home")
 MODELS_CHAT = Key("models.chat", "", str, "The model for questions; empty is the first by name")
 MODELS_CODE = Key("models.code", "", str, "The model for code; empty is the chat model")
@@ -128,6 +138,9 @@ LOG_LEVEL = Key(
 )
 LOG_FILE = Key("log.file", "", _path, "The log file; empty is inside the home")
 
+# Off is for development; strict mode refuses it.
+PROTECTING = (APPROVALS_ENABLED, RATE_LIMITS_ENABLED)
+
 KEYS: dict[str, Key[Any]] = {
     key.name: key
     for key in (
@@ -136,6 +149,9 @@ KEYS: dict[str, Key[Any]] = {
         APPROVALS_ENABLED,
         APPROVALS_TIMEOUT,
         APPROVALS_GRANT,
+        APPROVALS_PENDING,
+        RATE_LIMITS_ENABLED,
+        RATE_LIMITS_CALLS,
         MODELS_DIR,
         MODELS_CHAT,
         MODELS_CODE,

@@ -17,6 +17,7 @@ _CHECKS: tuple[Callable[[App], Check], ...] = (
     home.keys,
     home.audit,
     home.settings,
+    home.switches,
     machine.disk,
     machine.memory,
     machine.ports,

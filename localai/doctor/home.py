@@ -8,6 +8,7 @@ from pathlib import Path
 from localai.app import App
 from localai.core.db import SCHEMA_VERSION, network_file_system
 from localai.core.files import private_dir, write_private
+from localai.core.settings import PROTECTING, SECURITY_MODE
 from localai.doctor.report import Check, failed, ok, warning
 
 _PROTECTS = {
@@ -94,6 +95,17 @@ def settings(app: App) -> Check:
         told = "; ".join(f"{each.where}: {each.message}" for each in problems)
         return failed("settings", told, "ai config show")
     return ok("settings", f"profile {app.settings.show('profile').value}, all known and valid")
+
+
+def switches(app: App) -> Check:
+    """What protects is on; strict mode refuses to work where it is not."""
+    off = [key.name for key in PROTECTING if not app.settings[key]]
+    if not off:
+        return ok("protection", "approvals and rate limits are on")
+    told, hint = f"switched off: {', '.join(off)}", f"ai config set {off[0]} true"
+    if app.settings[SECURITY_MODE] == "strict":
+        return failed("protection", f"{told}; strict mode refuses to run tools so", hint)
+    return warning("protection", f"{told}; for development alone", hint)
 
 
 def _ours(app: App) -> Iterator[Path]:

@@ -28,7 +28,7 @@ class Administration:
         """Write one setting to config.toml."""
         self._rbac.require(actor, "config:write")
         with self._database.transaction() as connection:  # what is not recorded is not changed
-            self._audit.record(connection, "config.changed", actor=actor.user_id, subject=key)
+            self._audit.record(connection, "config.changed", actor=actor.signature, subject=key)
             write_setting(self._config_file, key, value)
 
     def list_secrets(self, actor: Actor) -> Page[Secret]:
@@ -68,4 +68,4 @@ class Administration:
 
     def _record(self, actor: Actor, event: str, subject: str) -> None:
         with self._database.transaction() as connection:
-            self._audit.record(connection, event, actor=actor.user_id, subject=subject)
+            self._audit.record(connection, event, actor=actor.signature, subject=subject)

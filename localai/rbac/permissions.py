@@ -1,6 +1,7 @@
 """Permissions, roles and risk levels: pure tables and the functions over them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Literal
 
@@ -30,15 +31,31 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: a user, as a person at a door or through an agent of theirs."""
+    """Who acts: a user, as a person at a door or through an agent of theirs.
+
+    `key` is the id of the API key that proved it; `by` is the operator who tries this user's
+    permissions with `--as`.
+    """
 
     user_id: str
     kind: Literal["human", "agent"] = "human"
     session: str | None = None
+    key: str | None = None
+    by: str | None = None
+
+    @property
+    def person(self) -> str:
+        """Who it is that decides: trying another user's permissions makes no second person."""
+        return self.by or self.user_id
+
+    @property
+    def signature(self) -> str:
+        """The name in the audit, which keeps both."""
+        return f"{self.by} as {self.user_id}" if self.by else self.user_id
 
     def agent(self, session: str | None) -> "Actor":
         """The same user, acting through an agent in a conversation."""
-        return Actor(self.user_id, "agent", session)
+        return replace(self, kind="agent", session=session)
 
 
 PERMISSIONS: dict[str, str] = {
@@ -69,6 +86,15 @@ PERMISSIONS: dict[str, str] = {
     "backup:write": "Make and restore backups",
 }
 
+ROLE_WORDS: dict[Role, str] = {
+    Role.ADMIN: "Everything",
+    Role.OPERATOR: "Works and decides; administers nothing",
+    Role.VIEWER: "Reads, and nothing else",
+    Role.USER: "Works and asks; never decides, and runs no programs",
+}
+
+_PLACE: dict[str, int] = {role.value: place for place, role in enumerate(Role)}
+
 _READS = frozenset(name for name in PERMISSIONS if name.endswith(":read"))
 _ADMINISTERS = frozenset(
     {"users:write", "keys:write", "policy:write", "config:write", "secrets:write", "backup:write"}
@@ -96,6 +122,12 @@ ROLES: dict[Role, frozenset[str]] = {
 }
 
 
-def permissions_of(roles: tuple[str, ...]) -> frozenset[str]:
+def ordered(roles: Iterable[str]) -> tuple[str, ...]:
+    """Each role once, the mightiest first, those that we do not know last."""
+    return tuple(sorted(set(roles), key=lambda role: (_PLACE.get(role, len(_PLACE)), role)))
+
+
+def permissions_of(roles: Iterable[str]) -> frozenset[str]:
     """All that these roles may do; a role that we do not know gives nothing."""
-    return frozenset().union(*(ROLES[role] for role in Role if role.value in roles))
+    held = set(roles)
+    return frozenset().union(*(ROLES[role] for role in Role if role.value in held))

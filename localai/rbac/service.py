@@ -1,10 +1,10 @@
-"""Users and the check that every service method makes first.
+"""The check that every service method makes first, and the operator of a home.
 
-Roles are read from the database at each check, so a revoked role is gone from the next one on.
-A database that cannot be read denies, because the check cannot be made.
+Users are read again whenever the database has changed, so a revoked role, key or user is gone
+from the next check on. A database that cannot be read denies, because the check cannot be made.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import sqlalchemy as sa
 
@@ -12,56 +12,61 @@ from localai.core.audit import Audit
 from localai.core.clock import Clock
 from localai.core.db import Database
 from localai.core.errors import Denied
-from localai.rbac.permissions import Actor, Role, permissions_of
+from localai.rbac.checks import Checks
+from localai.rbac.permissions import Actor, Role
+from localai.rbac.snapshot import Holder, Snapshot
 from localai.rbac.tables import user_roles, users
 
-_ROLES = (
-    sa.select(user_roles.c.role)
-    .join(users, users.c.id == user_roles.c.user_id)
-    .where(users.c.id == sa.bindparam("user"), users.c.is_disabled.is_(False))
-    .order_by(user_roles.c.role)
-)
 _OPERATOR = sa.select(users.c.id).where(users.c.is_operator.is_(True))
 
 
-@dataclass(frozen=True)
-class User:
-    """A user and what their roles allow."""
-
-    name: str
-    roles: tuple[str, ...]
-    permissions: tuple[str, ...]
-
-
 class Rbac:
-    """Who the users are and what each may do."""
+    """What each user may do."""
 
     def __init__(self, database: Database, audit: Audit, clock: Clock) -> None:
         self._database = database
         self._audit = audit
         self._clock = clock
+        self._snapshot = Snapshot(database)
+        self._checks = Checks(database)
 
     def require(self, actor: Actor, permission: str) -> None:
         """Return if the actor holds the permission; else audit the refusal and raise Denied."""
-        roles = self.roles(actor.user_id)
-        if permission in permissions_of(roles):
+        holder = self._snapshot.holder(actor.user_id)
+        why = self._obstacle(actor, holder, permission)
+        if why is None:
+            self._checks.allow(holder.label)
             return
-        held = ", ".join(roles) or "no role"
+        details = {"roles": list(holder.roles), "kind": actor.kind, "reason": why}
+        if actor.key:
+            details["key"] = actor.key
         with self._database.transaction() as connection:
+            self._checks.deny(connection, holder.label)
             self._audit.record(
                 connection,
                 "permission.denied",
-                actor=actor.user_id,
+                actor=actor.signature,
                 subject=permission,
-                details={"roles": list(roles), "kind": actor.kind},
+                details=details,
             )
-        message = f"{actor.user_id} ({held}) lacks the permission {permission}"
-        raise Denied(message, hint="ask an admin for a role that has it")
+        raise Denied(why, hint="ai users whoami   says what you may do; an admin can change it")
 
     def roles(self, user_id: str) -> tuple[str, ...]:
         """The roles that hold now; none for a user who is unknown or disabled."""
-        with self._database.read() as connection:
-            return tuple(connection.scalars(_ROLES, {"user": user_id}))
+        return self._snapshot.holder(user_id).roles
+
+    def permissions(self, actor: Actor) -> frozenset[str]:
+        """All that the actor may do now."""
+        held = self._snapshot.holder(actor.user_id).permissions
+        return frozenset(name for name in held if self._key_obstacle(actor, name) is None)
+
+    def checks(self) -> Mapping[tuple[str, str], int]:
+        """How many checks there were, by result (allowed, denied) and roles."""
+        return self._checks.totals()
+
+    def close(self) -> None:
+        """Write down what was counted."""
+        self._checks.flush()
 
     def find_operator(self) -> Actor | None:
         """The operator of this home, None before there is one."""
@@ -87,7 +92,20 @@ class Rbac:
             )
         return Actor(login), True
 
-    def describe(self, actor: Actor) -> User:
-        """The actor with roles and permissions as they stand now."""
-        roles = self.roles(actor.user_id)
-        return User(actor.user_id, roles, tuple(sorted(permissions_of(roles))))
+    def _obstacle(self, actor: Actor, holder: Holder, permission: str) -> str | None:
+        if permission not in holder.permissions:
+            held = ", ".join(holder.roles) or "no role"
+            return f"{actor.user_id} ({held}) lacks the permission {permission}"
+        return self._key_obstacle(actor, permission)
+
+    def _key_obstacle(self, actor: Actor, permission: str) -> str | None:
+        if actor.key is None:
+            return None
+        key = self._snapshot.key(actor.key)
+        if key is None or key.user != actor.user_id:
+            return f"the API key {actor.key} was revoked"
+        if key.expires_us <= self._clock.now_us():
+            return f"the API key {actor.key} has expired"
+        if key.permissions is not None and permission not in key.permissions:
+            return f"the API key {actor.key} is not for {permission}"
+        return None

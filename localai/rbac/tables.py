@@ -1,4 +1,4 @@
-"""Users and the roles that they hold."""
+"""Users, the roles that they hold, their API keys; how often they called and were checked."""
 
 import sqlalchemy as sa
 
@@ -18,4 +18,35 @@ user_roles = sa.Table(
     metadata,
     sa.Column("user_id", sa.Text, sa.ForeignKey("users.id"), primary_key=True),
     sa.Column("role", sa.Text, primary_key=True),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, sa.ForeignKey("users.id"), nullable=False),
+    sa.Column("mac", sa.Text, nullable=False),
+    sa.Column("permissions", sa.Text),  # a JSON list; NULL is all that the user holds
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("lifetime_s", sa.BigInteger, nullable=False),
+    sa.Column("expires_us", sa.BigInteger, nullable=False),
+    sa.Column("revoked_us", sa.BigInteger),
+    sa.Column("replaced_by", sa.Text),
+)
+
+permission_checks = sa.Table(
+    "permission_checks",
+    metadata,
+    sa.Column("result", sa.Text, primary_key=True),
+    sa.Column("role", sa.Text, primary_key=True),
+    sa.Column("checks", sa.BigInteger, nullable=False),
+)
+
+rate_buckets = sa.Table(
+    "rate_buckets",
+    metadata,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("tool", sa.Text, primary_key=True),
+    sa.Column("full_us", sa.BigInteger, nullable=False),
+    sa.Column("refused", sa.Integer, nullable=False),
 )

@@ -527,3 +527,20 @@ def test_calls_that_nobody_was_asked_about_are_audited(home: Home) -> None:
 def test_action_is_what_will_run(home: Home) -> None:
     """The stored action, read back."""
     assert home.approvals.action(home.operator, home.open().id) == action()
+
+
+def test_a_conversation_has_five_requests_waiting_at_most(home: Home) -> None:
+    """A flood is told so; what is decided or expires makes room, and others have their own."""
+    agent = home.operator.agent("5e55")
+    waiting = [home.open(agent) for _ in range(5)]
+    with pytest.raises(Denied, match="5 requests of this conversation wait for a person already"):
+        home.open(agent)
+    assert home.approvals.list(home.operator).total == 5
+    home.open(home.operator.agent("0ther"))
+    home.open(home.operator)
+    home.approve(waiting[0])
+    home.open(agent)
+    with pytest.raises(Denied):
+        home.open(agent)
+    home.clock.pass_time(301)
+    home.open(agent)

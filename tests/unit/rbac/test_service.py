@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from localai.core.errors import Denied, Unavailable
 from localai.core.files import write_private
 from localai.rbac.permissions import PERMISSIONS, ROLES, Actor, Role
 from localai.rbac.service import Rbac
-from localai.rbac.tables import user_roles, users
+from localai.rbac.tables import permission_checks, user_roles, users
 
 INIT = """
 import sys
@@ -67,8 +69,8 @@ def test_a_refusal_says_who_lacks_what(rbac: Rbac, database: Database) -> None:
     actor = _user(database, "mina", "viewer", "user")
     with pytest.raises(Denied) as caught:
         rbac.require(actor, "approvals:decide")
-    assert caught.value.message == ("mina (user, viewer) lacks the permission approvals:decide")
-    assert caught.value.hint == "ask an admin for a role that has it"
+    assert caught.value.message == ("mina (viewer, user) lacks the permission approvals:decide")
+    assert "ai users whoami" in (caught.value.hint or "")
 
 
 def test_a_refusal_is_audited_though_the_command_failed(
@@ -80,7 +82,11 @@ def test_a_refusal_is_audited_though_the_command_failed(
         rbac.require(actor, "files:write")
     (entry,) = audit.page().items
     assert (entry.event, entry.actor, entry.subject) == ("permission.denied", "mina", "files:write")
-    assert entry.details == {"roles": ["viewer"], "kind": "agent"}
+    assert entry.details == {
+        "roles": ["viewer"],
+        "kind": "agent",
+        "reason": "mina (viewer) lacks the permission files:write",
+    }
     assert audit.verify().is_whole
 
 
@@ -176,8 +182,102 @@ def test_a_new_home_has_no_operator(rbac: Rbac) -> None:
     assert rbac.find_operator() is None
 
 
-def test_a_user_is_described_as_things_stand_now(rbac: Rbac, database: Database) -> None:
-    """Roles and permissions in their order."""
-    described = rbac.describe(_user(database, "mina", "viewer"))
-    assert (described.name, described.roles) == ("mina", ("viewer",))
-    assert described.permissions == tuple(sorted(ROLES[Role.VIEWER]))
+def test_a_role_that_another_process_takes_is_gone_at_the_next_check(
+    rbac: Rbac, database: Database
+) -> None:
+    """And one that it gives is there, too: what is remembered is good until something changes."""
+    actor = _user(database, "mina", "user")
+    rbac.require(actor, "chat:use")
+    elsewhere = (
+        "import sqlite3, sys\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute(\"UPDATE user_roles SET role = ? WHERE user_id = 'mina'\", [sys.argv[2]])\n"
+    )
+    command = [sys.executable, "-c", elsewhere, str(database.path)]
+    subprocess.run([*command, "viewer"], check=True)
+    with pytest.raises(Denied):
+        rbac.require(actor, "chat:use")
+    subprocess.run([*command, "admin"], check=True)
+    rbac.require(actor, "users:write")
+
+
+def test_a_database_that_vanishes_denies(rbac: Rbac, operator: Actor, database: Database) -> None:
+    """Though it is still open, and had allowed it a moment before."""
+    rbac.require(operator, "audit:read")
+    database.path.unlink()
+    with pytest.raises(Unavailable):
+        rbac.require(operator, "audit:read")
+
+
+def test_a_database_that_is_put_in_its_place_is_the_one_that_counts(
+    rbac: Rbac, operator: Actor, database: Database, migrated: Path
+) -> None:
+    """Nobody of the old one is known in it."""
+    rbac.require(operator, "audit:read")
+    database.path.with_suffix(".new").write_bytes(migrated.read_bytes())
+    database.path.with_suffix(".new").replace(database.path)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{database.path}{suffix}").unlink(missing_ok=True)
+    with pytest.raises(Denied, match="no role"):
+        rbac.require(operator, "audit:read")
+
+
+def test_checks_are_counted_by_result_and_role(
+    rbac: Rbac, operator: Actor, database: Database
+) -> None:
+    """What was allowed without a commit, what was refused with its audit row."""
+    mina = _user(database, "mina", "viewer", "user")
+    for _ in range(5):
+        rbac.require(operator, "audit:read")
+    for _ in range(2):
+        with pytest.raises(Denied):
+            rbac.require(mina, "users:write")
+    rbac.require(mina, "chat:use")
+    counted = {("allowed", "admin"): 5, ("denied", "viewer+user"): 2, ("allowed", "viewer+user"): 1}
+    assert rbac.checks() == counted
+    rbac.close()
+    assert rbac.checks() == counted
+
+
+def test_counts_are_written_within_a_second_and_added_up(
+    rbac: Rbac, operator: Actor, database: Database, audit: Audit, clock: Clock
+) -> None:
+    """By whoever counted; another process reads them."""
+    other = Rbac(database, audit, clock)
+    other.require(operator, "audit:read")
+    other.close()
+    rbac.require(operator, "audit:read")
+    deadline = time.monotonic() + 20
+    query = sa.select(permission_checks.c.checks)
+    while True:
+        with database.read() as connection:
+            if connection.scalar(query) == 2:
+                break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_count_that_cannot_be_written_stops_nothing(
+    rbac: Rbac, operator: Actor, database: Database
+) -> None:
+    """It is kept for the next time."""
+    rbac.require(operator, "audit:read")
+    hidden = database.path.rename(database.path.with_suffix(".away"))
+    database.close()
+    database.path.write_bytes(b"not a database " * 600)
+    rbac.close()
+    database.close()
+    hidden.replace(database.path)
+    assert rbac.checks() == {("allowed", "admin"): 1}
+
+
+def test_who_tries_anothers_permissions_signs_with_both_names(
+    rbac: Rbac, operator: Actor, database: Database, audit: Audit
+) -> None:
+    """And is still the same person."""
+    _user(database, "mina", "viewer")
+    trying = replace(operator, user_id="mina", by="sumin")
+    with pytest.raises(Denied, match=r"mina \(viewer\)"):
+        rbac.require(trying, "users:write")
+    assert audit.page().items[0].actor == "sumin as mina"
+    assert trying.person == operator.person == "sumin"

@@ -1,0 +1,97 @@
+"""What a check reads: users, roles and keys in memory, good until the database changes."""
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from localai.core.db import Database
+from localai.rbac.permissions import ordered, permissions_of
+from localai.rbac.tables import api_keys, user_roles, users
+
+_HELD = (
+    sa.select(users.c.id, user_roles.c.role)
+    .outerjoin(user_roles, users.c.id == user_roles.c.user_id)
+    .where(users.c.is_disabled.is_(False))
+)
+_KEYS = sa.select(
+    api_keys.c.id, api_keys.c.user_id, api_keys.c.permissions, api_keys.c.expires_us
+).where(api_keys.c.revoked_us.is_(None))
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A user who is not disabled; the mightiest role first."""
+
+    roles: tuple[str, ...] = ()
+    permissions: frozenset[str] = frozenset()
+
+    @property
+    def label(self) -> str:
+        """The roles in one word."""
+        return "+".join(self.roles) or "none"
+
+
+@dataclass(frozen=True)
+class LiveKey:
+    """A key that was not revoked; `permissions` None are all that its user holds."""
+
+    user: str
+    permissions: frozenset[str] | None
+    expires_us: int
+
+
+class Snapshot:
+    """Reads users and keys again when anybody, here or in another process, changed anything."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._stamp: object = None
+        self._users: Mapping[str, Holder] = {}
+        self._keys: Mapping[str, LiveKey] = {}
+
+    def holder(self, user: str) -> Holder:
+        """What the user holds now; nothing for one who is unknown or disabled."""
+        return self._current()[0].get(user, _NOBODY)
+
+    def key(self, key: str) -> LiveKey | None:
+        """The key, unless it is unknown or revoked; the clock is the caller's."""
+        return self._current()[1].get(key)
+
+    def _current(self) -> tuple[Mapping[str, Holder], Mapping[str, LiveKey]]:
+        # The stamp is taken before the rows: a change in between shows at the next check.
+        with self._lock:
+            stamp = self._database.stamp()
+            if stamp != self._stamp:
+                with self._database.read() as connection:
+                    self._users = _holders(connection.execute(_HELD).all())
+                    self._keys = _live(connection.execute(_KEYS).all())
+                self._stamp = stamp
+            return self._users, self._keys
+
+
+_NOBODY = Holder()
+
+
+def _holders(rows: Any) -> Mapping[str, Holder]:
+    roles: dict[str, list[str]] = {}
+    for user, role in rows:
+        held = roles.setdefault(user, [])
+        if role is not None:
+            held.append(role)
+    return {user: Holder(ordered(held), permissions_of(held)) for user, held in roles.items()}
+
+
+def _live(rows: Any) -> Mapping[str, LiveKey]:
+    return {
+        row.id: LiveKey(
+            row.user_id,
+            None if row.permissions is None else frozenset(json.loads(row.permissions)),
+            row.expires_us,
+        )
+        for row in rows
+    }

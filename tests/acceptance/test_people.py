@@ -1,0 +1,83 @@
+"""Users, roles and API keys, from the command line."""
+
+from terminal import Ai
+
+
+def test_a_new_home_knows_who_you_are_and_why(fresh: Ai) -> None:
+    """By name, by rule, and with what you may do."""
+    told = fresh("users", "whoami", "--json").json
+    assert told["roles"] == ["admin"]
+    assert len(told["permissions"]) == 25
+    assert told["known_by"] == "this home, whose operator it is"
+
+
+def test_a_key_is_shown_once_and_calls_as_its_user(ai: Ai) -> None:
+    """On stdout alone; what it may not is told with the reason."""
+    ai("users", "add", "mina", "--role", "viewer")
+    made = ai("keys", "create", "--user", "mina", "--expires", "1d")
+    key = made.out.strip()
+    assert key.startswith("lai_")
+    assert key not in made.err
+    told = ai("users", "whoami", "--json", LOCALAI_API_KEY=key).json
+    assert told["name"] == "mina"
+    assert told["known_by"] == f"the API key {ai('keys', 'list', '-q').out.strip()}"
+    refused = ai("config", "set", "log.level", "debug", LOCALAI_API_KEY=key)
+    assert refused.code == 3
+    assert "mina (viewer) lacks the permission config:write" in refused.err
+    secret = key.split("_")[2]
+    assert not any(secret.encode() in file.read_bytes() for file in ai.home.rglob("*.*"))
+
+
+def test_a_key_that_was_revoked_or_never_was_is_denied(ai: Ai) -> None:
+    """Whatever the command."""
+    operator = ai("users", "list", "-q").out.strip()
+    key = ai("keys", "create", "--user", operator, "--json").json
+    assert ai("approvals", "list", LOCALAI_API_KEY=key["key"]).code == 0
+    assert ai("keys", "revoke", key["id"]).code == 0
+    for wrong in (key["key"], "lai_wrong", ""):
+        assert ai("approvals", "list", LOCALAI_API_KEY=wrong).code == 3
+    rotated = ai("keys", "rotate", key["id"])
+    assert rotated.code == 5
+
+
+def test_the_operator_tries_what_a_user_may(ai: Ai) -> None:
+    """The audit keeps both names, and a key acts as nobody else."""
+    ai("users", "add", "mina", "--role", "user")
+    assert ai("--as", "mina", "audit", "list").code == 3
+    assert ai("--as", "nobody", "audit", "list").code == 4
+    operator = ai("users", "list", "-q").out.split()[0]
+    newest = ai("audit", "list", "--limit", "1", "--json").json["items"][0]
+    assert newest["actor"] == f"{operator} as mina"
+    key = ai("keys", "create", "--user", "mina").out.strip()
+    assert ai("--as", operator, "users", "list", LOCALAI_API_KEY=key).code == 3
+
+
+def test_a_user_is_changed_and_disabled(ai: Ai) -> None:
+    """And listed as things stand."""
+    ai("users", "add", "mina", "--role", "user", "--role", "viewer")
+    assert ai("users", "set-role", "mina", "operator", "--json").json["roles"] == ["operator"]
+    assert ai("users", "disable", "mina", "--json").json["permissions"] == []
+    assert "disabled" in ai("users", "list").out
+    assert ai("users", "enable", "mina").code == 0
+    assert ai("users", "show", "mina", "--json").json["is_disabled"] is False
+    assert ai("users", "add", "eve", "--role", "root").code == 2
+    assert "25" in ai("roles", "list").out
+    assert ai("roles", "show", "viewer", "--json").json["name"] == "viewer"
+
+
+def test_a_tool_is_called_so_often_and_no_more(ai: Ai) -> None:
+    """Until the switch for development is off, which strict mode refuses."""
+    ai("config", "set", "rate_limits.calls", "2/1h")
+    call = ("tools", "run", "list_files", "--args", "{}")
+    assert [ai(*call).code for _ in range(3)] == [0, 0, 3]
+    assert "2 times in 3600 s, and has; try again in" in ai(*call).err
+    assert ai(*call, LOCALAI_RATE_LIMITS_ENABLED="false").code == 0
+    off = {"LOCALAI_RATE_LIMITS_ENABLED": "false", "LOCALAI_SECURITY_MODE": "strict"}
+    refused = ai(*call, **off)
+    assert refused.code == 3
+    assert "strict mode refuses rate_limits.enabled = false" in refused.err
+    checks = {each["name"]: each for each in ai("doctor", "--json", **off).json["checks"]}
+    assert checks["protection"]["status"] == "failed"
+    relaxed = {"LOCALAI_RATE_LIMITS_ENABLED": "false"}
+    checks = {each["name"]: each for each in ai("doctor", "--json", **relaxed).json["checks"]}
+    assert checks["protection"]["status"] == "warning"
