@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from localai.agent.loop import Agent, Request
     from localai.agent.runner import Runner
     from localai.approvals.gate import Gate
+    from localai.approvals.policies import Policies
+    from localai.approvals.policy import Mode
     from localai.approvals.records import Approval
     from localai.approvals.service import Approvals
     from localai.core.audit import Audit
@@ -190,8 +192,10 @@ class App:
             self.approvals,
             self.rbac.require,
             Rules(
-                "strict" if self._is_strict else "normal",
+                self._mode,
                 enabled=self._is_on(keys.APPROVALS_ENABLED),
+                written=self.policies.rules,
+                roles=self.rbac.roles,
             ),
             workspace=self.workspace,
             protected=(*self.directories.all, self.models_dir, self._log_file),
@@ -205,13 +209,25 @@ class App:
         allowed = self.settings[keys.RATE_LIMITS_CALLS]
         return Limits(self.database, self.audit, self.clock, allowed)
 
+    @cached_property
+    def policies(self) -> "Policies":
+        """The rules of this home."""
+        from localai.agent.builtin import registry
+        from localai.approvals.policies import Policies
+
+        def tools() -> "Mapping[str, Sequence[str]]":
+            return {tool.name: list(tool.schema["properties"]) for tool in registry().all()}
+
+        file = self.directories.config_file.with_name("policy.toml")
+        return Policies(file, self._mode, self.rbac.require, tools)
+
     @property
-    def _is_strict(self) -> bool:
-        return self.settings[keys.SECURITY_MODE] == "strict"
+    def _mode(self) -> "Mode":
+        return "strict" if self.settings[keys.SECURITY_MODE] == "strict" else "normal"
 
     def _is_on(self, switch: Key[bool]) -> bool:
         """What protects is on unless somebody developing has switched it off."""
-        if self._is_strict and not self.settings[switch]:
+        if self._mode == "strict" and not self.settings[switch]:
             message = f"strict mode refuses {switch.name} = false"
             raise Denied(message, hint=f"ai config set {switch.name} true")
         return self.settings[switch]

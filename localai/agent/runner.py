@@ -13,6 +13,7 @@ from localai.approvals.action import Action, Facts
 from localai.approvals.gate import Gate
 from localai.approvals.policy import Mode, Verdict
 from localai.approvals.records import Approval, Proposal, granted
+from localai.approvals.rules import Rule, Subject
 from localai.approvals.service import Approvals
 from localai.core.canonical import parse_object
 from localai.core.errors import Denied, LocalaiError
@@ -47,6 +48,20 @@ class Rules:
 
     mode: Mode = "normal"
     enabled: bool = True
+    written: Callable[[], Sequence[Rule]] = tuple
+    roles: Callable[[str], tuple[str, ...]] = lambda _: ()
+
+
+@dataclass(frozen=True)
+class PolicyCheck:
+    """What would become of a call: the effect, the rule that says so, and why."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    risk: str
+    effect: str
+    rule: str
+    reason: str
 
 
 class Runner:
@@ -110,13 +125,20 @@ class Runner:
             self._limit(actor, tool.name)
         action = self._action(tool, parse_object(arguments), self.workspace)
         risk = tool.risk_of(self._context(self.workspace), action.arguments)
-        verdict = policy.decide(
-            risk, self._rules.mode, enabled=self._rules.enabled, confined=tool.is_confined
-        )
+        verdict = self._verdict(actor, tool, action, risk)
         proposal = Proposal(action, risk, tool.permission, verdict.rule, reason)
         if verdict.effect == "ask":
             return self._claimed(actor, gate.decide(self._approvals.open(actor, proposal)).id)
         return ToolOutcome(self._unasked(actor, tool, proposal, verdict), None)
+
+    def check(self, actor: Actor, name: str, arguments: str) -> PolicyCheck:
+        """What the policy says of a call of the actor; nothing runs and nobody is asked."""
+        self._require(actor, "policy:read")
+        tool = self._registry.get(name)
+        action = self._action(tool, parse_object(arguments), self.workspace)
+        risk = tool.risk_of(self._context(self.workspace), action.arguments)
+        said = self._verdict(actor, tool, action, risk)
+        return PolicyCheck(name, action.arguments, risk.word, said.effect, said.rule, said.reason)
 
     def resume(self, actor: Actor, prefix: str) -> ToolOutcome:
         """Claim an approved request that nobody waits for any more, and run it."""
@@ -134,6 +156,14 @@ class Runner:
             text = f"{approval.status}: {approval.outcome}"
             return ToolOutcome(ToolResult(is_ok, text, approval.outcome or ""), approval)
         return self._claimed(actor, granted(approval).id)
+
+    def _verdict(self, actor: Actor, tool: Tool, action: Action, risk: Risk) -> Verdict:
+        rules = self._rules
+        roles = rules.roles(actor.user_id)
+        call = Subject(tool.name, action.arguments, risk, roles, action.cwd)
+        return policy.decide(
+            call, rules.written(), rules.mode, enabled=rules.enabled, confined=tool.is_confined
+        )
 
     def _claimed(self, actor: Actor, approval_id: str) -> ToolOutcome:
         """State the stored call anew, claim it, and run exactly what is stored."""
@@ -159,7 +189,7 @@ class Runner:
         if verdict.effect == "deny":
             note("tool.denied", outcome=verdict.reason)
             message = f"the policy refuses {tool.name}: {verdict.reason}"
-            raise Denied(message, hint="ai config get security.mode")
+            raise Denied(message, hint=f"ai policy show {verdict.rule}")
         if proposal.risk > Risk.LOW:
             # What may do harm is never run unless it could be written down first.
             note("tool.started", outcome=verdict.reason)

@@ -1,12 +1,13 @@
 """Which calls run, which wait for a person, which are refused. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from localai.approvals.rules import Effect, Rule, Subject, strictest
 from localai.rbac.permissions import Risk
 
 Mode = Literal["normal", "strict"]
-Effect = Literal["allow", "ask", "deny"]
 
 _ASKS_FROM: dict[Mode, Risk] = {"normal": Risk.HIGH, "strict": Risk.MEDIUM}
 
@@ -20,15 +21,31 @@ class Verdict:
     reason: str
 
 
-def decide(risk: Risk, mode: Mode, *, enabled: bool, confined: bool) -> Verdict:
-    """The verdict on a call: `enabled` approvals, `confined` by a sandbox or by the tool."""
+def decide(
+    call: Subject, rules: Iterable[Rule], mode: Mode, *, enabled: bool, confined: bool
+) -> Verdict:
+    """The verdict on a call: `enabled` approvals, `confined` by a sandbox or by the tool.
+
+    The strictest of the rules about it counts (deny, ask, allow); where there is none, the mode.
+    """
     if mode == "strict" and not confined:
         return Verdict("deny", "strict.confined", "strict mode runs nothing without a sandbox")
+    rule = strictest(rules, call)
+    verdict = by_mode(call.risk, mode) if rule is None else _by(rule)
+    if verdict.effect == "ask" and mode == "normal" and not enabled:
+        return Verdict("allow", "approvals.enabled=false", "approvals are switched off")
+    return verdict
+
+
+def by_mode(risk: Risk, mode: Mode) -> Verdict:
+    """What the mode says of a risk where no rule does."""
     asks_from = _ASKS_FROM[mode]
     if risk < asks_from:
         words = f"{risk.word} risk; {mode} mode asks from {asks_from.word} up"
         return Verdict("allow", f"{mode}.below-{asks_from.word}", words)
-    if mode == "normal" and not enabled:
-        return Verdict("allow", "approvals.enabled=false", "approvals are switched off")
     words = f"{risk.word} risk waits for a person in {mode} mode"
     return Verdict("ask", f"{mode}.from-{asks_from.word}", words)
+
+
+def _by(rule: Rule) -> Verdict:
+    return Verdict(rule.effect, rule.name, rule.why or f"the rule {rule.name} says so")

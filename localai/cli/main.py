@@ -30,6 +30,7 @@ NOUNS = {
     "approve": "Approve requests; on a terminal each is shown whole first.",
     "reject": "Reject requests; whoever asked reads the reason.",
     "tools": "What an agent can do here.",
+    "policy": "Which calls run, wait or are refused.",
     "users": "Who may use this home.",
     "roles": "What users may do.",
     "keys": "API keys: who calls from elsewhere.",

@@ -18,6 +18,7 @@ _CHECKS: tuple[Callable[[App], Check], ...] = (
     home.audit,
     home.settings,
     home.switches,
+    home.policy,
     machine.disk,
     machine.memory,
     machine.ports,

@@ -108,6 +108,12 @@ def switches(app: App) -> Check:
     return warning("protection", f"{told}; for development alone", hint)
 
 
+def policy(app: App) -> Check:
+    """The operator's rules can be read, and each one proves its examples."""
+    rules = app.policies.rules()
+    return ok("policy", f"{len(rules)} rules of yours, {app.settings[SECURITY_MODE]} mode")
+
+
 def _ours(app: App) -> Iterator[Path]:
     for folder in app.directories.all:
         if folder.is_dir():

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from localai.agent.builtin import registry
+from localai.approvals import rules
 from localai.cli.main import app
 from localai.core.secrets import NAMES
 from localai.core.settings import KEYS, OTHER_VARIABLES, PREFIX, RAG_MODEL, SECRET_PREFIX
@@ -143,6 +145,19 @@ def test_wrong_hint_is_noticed() -> None:
     )
     wrong = [_wrong(each) for hint in _hints(tree) for each in _HINTED.findall(hint)]
     assert wrong == ["ai approvals has no command lisst", "ai has no command docter"]
+
+
+def test_policies_that_are_quoted_can_be_read() -> None:
+    """Their examples included."""
+    tools = {tool.name: list(tool.schema["properties"]) for tool in registry().all()}
+    fences = [
+        body
+        for page in PAGES
+        for kind, body in _FENCE.findall(page.read_text(encoding="utf-8"))
+        if kind == "toml" and "[[rule]]" in body
+    ]
+    assert fences
+    assert all(rules.read(body, tools) for body in fences)
 
 
 def test_command_reference_is_generated() -> None:
@@ -313,6 +328,7 @@ def _wrong_settings(text: str) -> list[str]:
         for kind, body in _FENCE.findall(text)
         if kind == "toml"
         for table, values in tomllib.loads(body).items()
+        if table != "rule"
         for leaf in values
     ]
     return [*variables, *keys, *(key for key in written if key not in KEYS)]

@@ -231,7 +231,7 @@ def test_strict_mode_refuses_what_is_unconfined(home: Home, runner: Runner) -> N
         _with_rules(runner, mode="strict").run(
             home.operator, "run_command", '{"argv": ["ls"]}', Unasked()
         )
-    assert caught.value.hint == "ai config get security.mode"
+    assert caught.value.hint == "ai policy show strict.confined"
     entry = home.audit.page(limit=1).items[0]
     assert (entry.event, entry.details["rule"]) == ("tool.denied", "strict.confined")
 

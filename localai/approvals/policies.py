@@ -1,0 +1,112 @@
+"""The policy of a home: the operator's file of rules, and what the mode says without one."""
+
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from localai.approvals.policy import Mode, by_mode
+from localai.approvals.rules import Effect, Rule, read
+from localai.core.errors import Invalid, NotFound, Unavailable
+from localai.core.records import Page
+from localai.rbac.permissions import Actor, Risk
+
+_FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass(frozen=True)
+class RuleInfo:
+    """A rule as it is listed; `words` are all of it."""
+
+    name: str
+    effect: Effect
+    source: str
+    words: tuple[str, ...]
+
+
+class Policies:
+    """Reads the rules of one home; no file of a workspace is ever asked.
+
+    `tools` gives the names of the tools and of their arguments. A file that cannot be trusted or
+    understood is an error, and while it is one no tool runs.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        mode: Mode,
+        require: Callable[[Actor, str], None],
+        tools: Callable[[], Mapping[str, Sequence[str]]],
+    ) -> None:
+        self._file = file
+        self._mode = mode
+        self._require = require
+        self._tools = tools
+        self._read: tuple[object, tuple[Rule, ...]] = (None, ())
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of the file, read again when it has changed; none where there is no file."""
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise Unavailable(f"{self._file} cannot be read", hint="ai doctor") from error
+        if found.st_mode & _FOR_OTHERS or found.st_uid not in {os.geteuid(), 0}:
+            message = f"{self._file} can be written by other users"
+            raise Invalid(message, hint=f"look at it, then: chmod 600 {self._file}")
+        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+        if stamp != self._read[0]:
+            self._read = (stamp, self._load())
+        return self._read[1]
+
+    def list(self, actor: Actor) -> Page[RuleInfo]:
+        """Every rule, the operator's own first; then what the mode says of each risk."""
+        self._require(actor, "policy:read")
+        own = [
+            RuleInfo(rule.name, rule.effect, str(self._file), rule.words) for rule in self.rules()
+        ]
+        listed = (*own, *self._modes())
+        return Page(listed, len(listed))
+
+    def show(self, actor: Actor, name: str) -> RuleInfo:
+        """One rule, whole."""
+        found = {rule.name: rule for rule in self.list(actor).items}
+        if name not in found:
+            raise NotFound(f"no rule {name!r}", hint="ai policy list")
+        return found[name]
+
+    def _load(self) -> tuple[Rule, ...]:
+        try:
+            return read(self._file.read_text(encoding="utf-8"), self._tools())
+        except (OSError, UnicodeDecodeError) as error:
+            raise Unavailable(f"{self._file} cannot be read", hint="ai doctor") from error
+        except Invalid as error:
+            message = f"{self._file}: {error.message}"
+            raise Invalid(message, hint="mend it; until then no tool runs") from error
+
+    def _modes(self) -> Sequence[RuleInfo]:
+        risks: dict[str, list[str]] = {}
+        verdicts = {}
+        for risk in Risk:
+            verdict = by_mode(risk, self._mode)
+            verdicts[verdict.rule] = verdict
+            risks.setdefault(verdict.rule, []).append(risk.word)
+        listed = [
+            RuleInfo(
+                name,
+                verdict.effect,
+                f"security.mode = {self._mode}",
+                (f"rule       {name}", f"effect     {verdict.effect}", _risks(risks[name])),
+            )
+            for name, verdict in verdicts.items()
+        ]
+        if self._mode == "strict":
+            words = ("rule       strict.confined", "effect     deny", "about      no sandbox")
+            listed.append(RuleInfo("strict.confined", "deny", "security.mode = strict", words))
+        return listed
+
+
+def _risks(risks: Sequence[str]) -> str:
+    return f"risk       {', '.join(risks)}; where no other rule is about the call"

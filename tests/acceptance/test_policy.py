@@ -1,0 +1,89 @@
+"""The operator's policy, from the command line."""
+
+import json
+
+from terminal import Ai
+
+POLICY = """
+[[rule]]
+name = "notes"
+effect = "allow"
+tools = ["write_file"]
+arguments.path = {within = ["notes"]}
+match = [{arguments = {path = "notes/a.md"}}]
+no_match = [{arguments = {path = "a.md"}}]
+
+[[rule]]
+name = "no-secrets"
+effect = "deny"
+why = "they are not for tools"
+arguments.path = {within = ["notes/private"]}
+match = [{tool = "read_file", arguments = {path = "notes/private/a"}}]
+no_match = [{tool = "read_file", arguments = {path = "notes/a"}}]
+"""
+
+
+def _policy(ai: Ai, text: str = POLICY) -> None:
+    file = ai.home / "policy.toml"
+    file.write_text(text)
+    file.chmod(0o600)
+
+
+def _run(ai: Ai, tool: str, path: str) -> int:
+    given = {"path": path, "content": "x"} if tool == "write_file" else {"path": path}
+    return ai("tools", "run", tool, "--args", json.dumps(given)).code
+
+
+def test_rules_decide_what_runs_waits_and_is_refused(ai: Ai) -> None:
+    """The strictest of them, then the mode; and a link leads nowhere else."""
+    _policy(ai)
+    (ai.workspace / "notes" / "private").mkdir(parents=True)
+    (ai.workspace / "notes" / "private" / "a").write_text("s")
+    (ai.workspace / "notes" / "link").symlink_to("private")
+    assert _run(ai, "write_file", "notes/a.md") == 0
+    assert (ai.workspace / "notes" / "a.md").read_text() == "x"
+    assert _run(ai, "write_file", "a.md") == 7
+    assert _run(ai, "write_file", "notes/private/a") == 3
+    assert _run(ai, "read_file", "notes/private/a") == 3
+    assert _run(ai, "read_file", "notes/link/a") == 3
+    assert _run(ai, "read_file", "notes/a.md") == 0
+    denied = ai("tools", "run", "read_file", "--args", '{"path": "notes/private/a"}')
+    assert "the policy refuses read_file: they are not for tools" in denied.err
+    assert "hint: ai policy show no-secrets" in denied.err
+
+
+def test_a_call_can_be_tried_without_a_run(ai: Ai) -> None:
+    """With the rule that decides; nothing waits afterwards."""
+    _policy(ai)
+    found = ai("policy", "check", "write_file", "--args", '{"path": "b", "content": "x"}', "--json")
+    assert (found.json["effect"], found.json["rule"]) == ("ask", "normal.from-high")
+    allowed = {"path": "notes/b", "content": "x"}
+    found = ai("policy", "check", "write_file", "--args", json.dumps(allowed))
+    assert "rule       notes" in found.out
+    assert ai("approvals", "list", "--json").json["total"] == 0
+    assert not (ai.workspace / "notes").exists()
+
+
+def test_rules_are_listed_and_shown(ai: Ai) -> None:
+    """Those of the file and those of the mode."""
+    _policy(ai)
+    listed = ai("policy", "list", "-q").out.split()
+    assert listed == ["notes", "no-secrets", "normal.below-high", "normal.from-high"]
+    assert "argument   path lies in 'notes'" in ai("policy", "show", "notes").out
+    assert ai("policy", "show", "none").code == 4
+
+
+def test_a_policy_that_is_wrong_stops_every_tool(ai: Ai) -> None:
+    """And says where; a project's own file changes nothing."""
+    _policy(ai, POLICY.replace('"notes/a.md"', '"a.md"', 1))
+    refused = ai("tools", "run", "list_files", "--args", "{}")
+    assert refused.code == 2
+    assert "rule notes: match: the rule does not match" in refused.err
+    assert ai("policy", "list").code == 2
+    failed = [
+        check for check in ai("doctor", "--json").json["checks"] if check["status"] == "failed"
+    ]
+    assert [check["name"] for check in failed] == ["policy"]
+    (ai.home / "policy.toml").unlink()
+    (ai.workspace / "policy.toml").write_text(POLICY)
+    assert _run(ai, "write_file", "notes/a.md") == 7
