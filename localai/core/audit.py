@@ -10,7 +10,7 @@ the transaction of the change that it records; the anchor follows once that is o
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ _GENESIS = "0" * 64
 _TAIL = sa.select(audit_table.c.seq, audit_table.c.mac).order_by(audit_table.c.seq.desc()).limit(1)
 _APPEND = sa.insert(audit_table)
 _COUNT = sa.select(sa.func.count()).select_from(audit_table)
+# A row that was tampered with may hold no JSON; looking for others must still work.
+_BODY = sa.case((sa.func.json_valid(audit_table.c.body) == 1, audit_table.c.body), else_="{}")
 _ALL = sa.select(audit_table).order_by(audit_table.c.seq)
 
 
@@ -54,12 +56,62 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Filter:
+    """Which entries are wanted: those that fit everything that is given; times in microseconds."""
+
+    actor: str | None = None
+    action: str | None = None
+    tool: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+
+    @property
+    def conditions(self) -> "list[sa.ColumnElement[bool]]":
+        """What the rows must fulfil; an action `approval` stands for all that begin with it."""
+        at = sa.func.json_extract(_BODY, "$.at_us")
+        event = sa.func.json_extract(_BODY, "$.event")
+        tool = sa.func.json_extract(_BODY, "$.details.tool")
+        subject = sa.func.json_extract(_BODY, "$.subject")
+        given: list[tuple[object, Callable[[], sa.ColumnElement[bool]]]] = [
+            (self.actor, lambda: sa.func.json_extract(_BODY, "$.actor") == self.actor),
+            (
+                self.action,
+                lambda: sa.or_(
+                    event == self.action,
+                    sa.func.substr(event, 1, len(self.action or "") + 1) == f"{self.action}.",
+                ),
+            ),
+            (
+                self.tool,
+                lambda: sa.or_(
+                    tool == self.tool,
+                    sa.and_(sa.func.substr(event, 1, 5) == "tool.", subject == self.tool),
+                ),
+            ),
+            (self.since_us, lambda: at >= self.since_us),
+            (self.until_us, lambda: at < self.until_us),
+        ]
+        return [condition() for value, condition in given if value is not None]
+
+
+@dataclass(frozen=True)
 class Verification:
-    """What checking the whole chain found; `problems` is empty when it is whole."""
+    """What checking the whole chain found; `problems` is empty when it is whole.
+
+    `first_bad` is the first row that is not as it was written, `tampering` the class of what was
+    done to it: edited, deleted, swapped, inserted, rehashed, truncated or rewritten.
+    """
 
     entries: int
     anchored: int | None
     problems: tuple[str, ...]
+    first_bad: int | None = None
+    tampering: str | None = None
+    unknowable: tuple[str, ...] = (
+        "who did it, and what stood there before",
+        "a chain rewritten by somebody who had both the key and the anchor",
+        "what an administrator kept from being recorded at all",
+    )
 
     @property
     def is_whole(self) -> bool:
@@ -103,16 +155,27 @@ class Audit:
         connection.execute(_APPEND, {"seq": seq, "body": body, "prev": prev, "mac": mac})
         after_commit(connection, lambda: self._write_anchor(seq, mac))
 
-    def page(self, *, limit: int = 50, before: int | None = None) -> Page[Entry]:
+    def page(
+        self, *, limit: int = 50, before: int | None = None, about: Filter | None = None
+    ) -> Page[Entry]:
         """The newest entries first, at most `limit`, older than sequence `before` if given."""
-        newest = sa.select(audit_table.c.body).order_by(audit_table.c.seq.desc()).limit(limit)
+        wanted = about.conditions if about else []
+        newest = sa.select(audit_table.c.body).where(*wanted).order_by(audit_table.c.seq.desc())
         if before is not None:
             newest = newest.where(audit_table.c.seq < before)
         with self._database.read() as connection:
-            total = connection.scalar(_COUNT) or 0
-            items = [_entry(body) for body in connection.scalars(newest)]
-        more = items and items[-1].seq > 1
-        return Page(items, total, str(items[-1].seq) if more else None)
+            total = connection.scalar(_COUNT.where(*wanted)) or 0
+            found = [_entry(body) for body in connection.scalars(newest.limit(limit + 1))]
+        items = found[:limit]
+        return Page(items, total, str(items[-1].seq) if found[limit:] else None)
+
+    def all(self, about: Filter) -> Iterator[Entry]:
+        """Every entry that fits, oldest first, as they are read."""
+        wanted = sa.select(audit_table.c.body).where(*about.conditions).order_by(audit_table.c.seq)
+        with self._database.read() as connection:
+            rows = connection.execution_options(yield_per=1000).execute(wanted)
+            for row in rows:
+                yield _entry(row.body)
 
     def get(self, seq: int) -> Entry:
         """One entry; NotFound if the chain has none of that sequence."""
@@ -127,34 +190,69 @@ class Audit:
     def verify(self) -> Verification:
         """Recompute every MAC from the first row and compare the end with the anchor."""
         # The anchor first: a row committed after this reading only makes the chain longer.
-        anchored = self._read_anchor()
+        anchor = self._read_anchor()
+        anchored = anchor[0] if anchor else None
         with self._database.read() as connection:
             rows = connection.execution_options(yield_per=1000).execute(_ALL)
-            problems, count, at_anchor = self._check(rows, anchored[0] if anchored else None)
-        if anchored is None and count:
-            problems.append("the anchor is missing or unreadable")
-        elif anchored and anchored[0] > count:
-            problems.append(f"{anchored[0] - count} of the newest rows are gone")
-        elif anchored and at_anchor != anchored[1]:
-            problems.append(f"row {anchored[0]} is not the one that was anchored")
-        return Verification(count, anchored[0] if anchored else None, tuple(problems))
+            count, at_anchor, bad = self._walk(rows, anchored)
+            rest = list(rows.fetchmany(2)) if bad else []
+            others = {_sequence(row.body) for row in rest}
+            count += len(rest)
+            for row in rows if bad else ():
+                others.add(_sequence(row.body))
+                count += 1
+        if bad is not None:
+            is_longer = anchored is not None and count > anchored
+            tampering = self._tampering(bad, rest, others, is_longer=is_longer)
+            told = f"row {bad.row.seq} is not as it was written: {_WORDS[tampering]}"
+            return Verification(count, anchored, (told,), bad.row.seq, tampering)
+        if anchor is None:
+            missing = ("the anchor is missing or unreadable",) if count else ()
+            return Verification(count, None, missing)
+        if anchor[0] > count:
+            told = f"{anchor[0] - count} of the newest rows are gone"
+            return Verification(count, anchored, (told,), count + 1, "truncated")
+        if at_anchor != anchor[1]:
+            told = f"row {anchor[0]} is not the one that was anchored: {_WORDS['rewritten']}"
+            return Verification(count, anchored, (told,), anchor[0], "rewritten")
+        return Verification(count, anchored, ())
 
-    def _check(
+    def _walk(
         self, rows: "sa.CursorResult[Any]", anchored: int | None
-    ) -> tuple[list[str], int, str | None]:
+    ) -> tuple[int, str | None, "_Bad | None"]:
+        """How many rows, the MAC of the anchored one, and the first row that is wrong."""
         key, prev, count, at_anchor = self._key(), _GENESIS, 0, None
-        problems = []
         for row in rows:
             count += 1
             is_true = hmac.compare_digest(row.mac, _mac(key, prev, row.body))
             if not (is_true and row.prev == prev and row.seq == count == _sequence(row.body)):
-                problems.append(f"row {row.seq} is not as it was written")
-                break
+                return count, at_anchor, _Bad(row, prev, count)
             prev = row.mac
             if row.seq == anchored:
                 at_anchor = row.mac
-        count += sum(1 for _ in rows)
-        return problems, count, at_anchor
+        return count, at_anchor, None
+
+    def _tampering(
+        self, bad: "_Bad", rest: Sequence[Any], others: set[int | None], *, is_longer: bool
+    ) -> str:
+        """What was done, as far as the rows that follow can tell.
+
+        A row of ours has a MAC that is right for the predecessor which it names, wherever it
+        stands now; one that somebody without the key has made has not.
+        """
+        row, following = bad.row, rest[0] if rest else None
+        is_inserted = following is not None and following.prev == bad.prev
+        if is_inserted and (rest[1].prev == rest[0].mac if rest[1:] else is_longer):
+            return "inserted"
+        said = _sequence(row.body)
+        if self._is_ours(row):
+            return "swapped" if bad.place in others else "deleted" if said else "edited"
+        if following is not None and not self._is_ours(following) and following.prev == row.mac:
+            return "rehashed"
+        return "inserted" if following is None and is_longer else "edited"
+
+    def _is_ours(self, row: Any) -> bool:
+        return hmac.compare_digest(row.mac, _mac(self._key(), row.prev, row.body))
 
     def _read_anchor(self) -> tuple[int, str] | None:
         try:
@@ -176,6 +274,25 @@ class Audit:
         except OSError as error:
             # What it follows is on disk: raising would deny a decision that holds.
             logger.error("audit.anchor-not-written", exc_info=error)
+
+
+@dataclass(frozen=True)
+class _Bad:
+    """A row that is wrong, the MAC before it, and the place that it should have."""
+
+    row: Any
+    prev: str
+    place: int
+
+
+_WORDS = {
+    "edited": "its text or its MAC was edited",
+    "deleted": "rows before it were deleted",
+    "swapped": "rows were swapped",
+    "inserted": "it was inserted",
+    "rehashed": "the chain was made anew from here, without the key",
+    "rewritten": "the end was cut and written again, or all was made anew with the key",
+}
 
 
 def _mac(key: bytes, prev: str, body: str) -> str:

@@ -1,8 +1,9 @@
 """What an administrator does to a home - settings, secrets, audit - under the roles."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from localai.core.audit import Audit, Entry, Verification
+from localai.core.audit import Audit, Entry, Filter, Verification
 from localai.core.config_file import write_setting
 from localai.core.db import Database
 from localai.core.errors import Invalid
@@ -49,12 +50,20 @@ class Administration:
         self._secrets.remove(name)
         self._record(actor, "secret.removed", name)
 
-    def audit_page(self, actor: Actor, *, limit: int, cursor: str | None) -> Page[Entry]:
+    def audit_page(
+        self, actor: Actor, *, limit: int, cursor: str | None, about: Filter | None = None
+    ) -> Page[Entry]:
         """Audit entries, newest first; the cursor is the sequence to start below."""
         self._rbac.require(actor, "audit:read")
         if cursor is not None and not cursor.isdecimal():
             raise Invalid(f"{cursor!r} is not a cursor of this list", hint="ai audit list")
-        return self._audit.page(limit=limit, before=int(cursor) if cursor else None)
+        before = int(cursor) if cursor else None
+        return self._audit.page(limit=limit, before=before, about=about)
+
+    def export_audit(self, actor: Actor, about: Filter) -> Iterator[Entry]:
+        """Every entry that fits, oldest first."""
+        self._rbac.require(actor, "audit:read")
+        return self._audit.all(about)
 
     def audit_entry(self, actor: Actor, seq: int) -> Entry:
         """One audit entry."""

@@ -1,5 +1,6 @@
 """What people read: the same records as the JSON, as tables and lines."""
 
+import json
 from collections.abc import Callable
 
 from gguf_models import tool_call
@@ -167,3 +168,18 @@ def test_a_page_says_that_there_are_more_and_takes_no_other_cursor(
     assert "one" in last.out
     assert last.err == ""
     assert ai("sessions", "list", "--cursor", "zz").code == 2
+
+
+def test_the_audit_is_exported_and_searched(ai: Ai) -> None:
+    """As JSON Lines, oldest first; what was done to it is named."""
+    ai("tools", "run", "list_files", "--args", "{}")
+    ai("tools", "run", "write_file", "--args", '{"path": "a", "content": "x"}')
+    lines = [json.loads(line) for line in ai("audit", "export").out.splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    asked = ai("audit", "export", "--tool", "write_file", "--action", "approval").out
+    assert [json.loads(line)["event"] for line in asked.splitlines()] == ["approval.requested"]
+    assert ai("audit", "list", "--until", "1d", "--json").json["total"] == 0
+    verified = ai("audit", "verify")
+    assert "this cannot know: who did it" in verified.err
+    (ai.home / "keys" / "audit.anchor").write_text(f"{99:020d} {'0' * 64}\n")
+    assert ai("audit", "verify", "--json").json["tampering"] == "truncated"

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from conftest import TurnableClock
 
-from localai.core.audit import Audit, audit_table
+from localai.core.audit import Audit, Filter, audit_table
 from localai.core.clock import Clock
 from localai.core.db import Database
 from localai.core.directories import Directories
 from localai.core.errors import Conflict, NotFound, Unavailable
 from localai.core.files import write_private
+from localai.core.secrets import Secrets
 
 TRIALS = 200 if os.environ.get("PROVE") == "1" else 20
 ROWS = 12
@@ -163,7 +165,8 @@ def test_a_missing_or_unreadable_anchor_is_a_problem(
 def test_another_key_proves_nothing(recorded: Audit, database: Database, home: Directories) -> None:
     """A chain made with a key of one's own is not ours."""
     other = Audit(database, lambda: b"x" * 32, _anchor(home), Clock())
-    assert "row 1 is not as it was written" in other.verify().problems
+    found = other.verify()
+    assert (found.first_bad, found.tampering) == (1, "rehashed")
 
 
 def test_four_processes_write_one_chain(tmp_path: Path, migrated: Path) -> None:
@@ -289,7 +292,9 @@ def test_a_tail_that_was_cut_and_grown_again_is_caught(
     _rewrite(database, lambda rows: rows[:-1])
     _record(recorded, database, "written after the cut")
     _anchor(home).write_bytes(anchored)
-    assert recorded.verify().problems == (f"row {ROWS} is not the one that was anchored",)
+    found = recorded.verify()
+    assert found.problems[0].startswith(f"row {ROWS} is not the one that was anchored")
+    assert found.tampering == "rewritten"
 
 
 def test_a_body_that_is_no_json_is_caught(recorded: Audit, database: Database) -> None:
@@ -300,7 +305,8 @@ def test_a_body_that_is_no_json_is_caught(recorded: Audit, database: Database) -
         return rows
 
     _rewrite(database, broken)
-    assert recorded.verify().problems[0] == "row 5 is not as it was written"
+    found = recorded.verify()
+    assert found.problems == ("row 5 is not as it was written: its text or its MAC was edited",)
 
 
 def test_the_statement_of_the_table_is_the_chain(audit: Audit, database: Database) -> None:
@@ -314,3 +320,133 @@ def test_the_statement_of_the_table_is_the_chain(audit: Audit, database: Databas
     assert rows[1].prev == rows[0].mac
     expected = hmac.digest(key, f"{rows[1].prev}{rows[1].body}".encode(), "sha256").hex()
     assert rows[1].mac == expected
+
+
+def _shown(recorded: Audit, rows: Rows, database: Database) -> tuple[str | None, int | None]:
+    _rewrite(database, lambda _: rows)
+    found = recorded.verify()
+    return found.tampering, found.first_bad
+
+
+@pytest.fixture
+def rows(recorded: Audit, database: Database) -> Rows:
+    original: Rows = []
+    _rewrite(database, lambda rows: [original.append(list(row)) or row for row in rows])
+    return original
+
+
+@pytest.mark.parametrize("at", [0, 3, ROWS - 2, ROWS - 1])
+def test_an_edit_is_called_one(recorded: Audit, database: Database, rows: Rows, at: int) -> None:
+    """Of the text, and of the MAC."""
+    rows[at][1] = str(rows[at][1]).replace("sumin", "sumim")
+    assert _shown(recorded, rows, database) == ("edited", at + 1)
+
+
+def test_an_edited_mac_is_an_edit(recorded: Audit, database: Database, rows: Rows) -> None:
+    """The rows after it are as they were."""
+    rows[-1][3] = "0" * 64
+    assert _shown(recorded, rows, database) == ("edited", ROWS)
+
+
+@pytest.mark.parametrize("at", [0, 3, ROWS - 2])
+@pytest.mark.parametrize("is_renumbered", [False, True])
+def test_a_deletion_is_called_one(
+    recorded: Audit, database: Database, rows: Rows, at: int, is_renumbered: bool
+) -> None:
+    """With a gap in the numbers, and with none."""
+    del rows[at]
+    if is_renumbered:
+        rows = [[n, *row[1:]] for n, row in enumerate(rows, 1)]
+    bad = at + 1 if is_renumbered else at + 2
+    assert _shown(recorded, rows, database) == ("deleted", bad)
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 1), (2, 5), (0, ROWS - 1), (ROWS - 2, ROWS - 1)])
+def test_a_swap_is_called_one(
+    recorded: Audit, database: Database, rows: Rows, one: int, other: int
+) -> None:
+    """Of neighbours, and of rows far apart."""
+    rows[one][1:], rows[other][1:] = rows[other][1:], rows[one][1:]
+    assert _shown(recorded, rows, database) == ("swapped", one + 1)
+
+
+@pytest.mark.parametrize("at", [0, 3, ROWS - 1, ROWS])
+@pytest.mark.parametrize("is_forged", [False, True])
+def test_an_insertion_is_called_one(
+    recorded: Audit, database: Database, rows: Rows, at: int, is_forged: bool
+) -> None:
+    """Of a copy, and of one made up, at any place and at the end."""
+    new = ["{}", "1" * 64, "2" * 64] if is_forged else rows[(at + 2) % ROWS][1:]
+    rows = [[n, *row[1:]] for n, row in enumerate([*rows[:at], [0, *new], *rows[at:]], 1)]
+    tampering, bad = _shown(recorded, rows, database)
+    assert bad == at + 1
+    if at < ROWS or is_forged:
+        assert tampering == "inserted"
+
+
+@pytest.mark.parametrize("kept", [0, 1, ROWS - 1])
+def test_a_cut_end_is_called_one(
+    recorded: Audit, database: Database, rows: Rows, kept: int
+) -> None:
+    """The anchor remembers how many there were."""
+    assert _shown(recorded, rows[:kept], database) == ("truncated", kept + 1)
+
+
+def test_a_chain_made_anew_is_told_from_an_edit(
+    recorded: Audit, database: Database, rows: Rows, secrets: Secrets
+) -> None:
+    """Without the key; and with it, where the anchor is another."""
+    assert _shown(recorded, _rehash(rows, random.Random(1)), database) == ("rehashed", 1)
+    prev = "0" * 64
+    for row in rows:
+        row[1] = str(row[1]).replace("sumin", "sumim")
+        row[2] = prev
+        message = f"{prev}{row[1]}".encode()
+        row[3] = prev = hmac.new(secrets.key("audit-key"), message, hashlib.sha256).hexdigest()
+    assert _shown(recorded, rows, database) == ("rewritten", ROWS)
+
+
+@pytest.mark.parametrize(
+    ("about", "subjects"),
+    [
+        (Filter(actor="jun"), ["b", "write_file"]),
+        (Filter(action="approval"), ["a", "b"]),
+        (Filter(action="approval.approved"), ["b"]),
+        (Filter(action="appro"), []),
+        (Filter(tool="write_file"), ["b", "write_file"]),
+        (Filter(since_us=2_000_000), ["write_file", "k"]),
+        (Filter(until_us=2_000_000), ["a", "b"]),
+        (Filter(actor="jun", tool="write_file", since_us=2_000_000), ["write_file"]),
+        (Filter(), ["a", "b", "write_file", "k"]),
+    ],
+)
+def test_entries_are_found_by_who_what_and_when(
+    audit: Audit, database: Database, clock: TurnableClock, about: Filter, subjects: list[str]
+) -> None:
+    """In pages from the newest, and all of them from the oldest."""
+    events = [
+        ("approval.requested", "sumin", "a", {"tool": "read_file"}),
+        ("approval.approved", "jun", "b", {"tool": "write_file"}),
+        ("tool.ran", "jun", "write_file", {}),
+        ("key.created", "sumin", "k", {}),
+    ]
+    for second, (event, actor, subject, details) in enumerate(events):
+        clock.wall_us = second * 1_000_000
+        with database.transaction() as connection:
+            audit.record(connection, event, actor=actor, subject=subject, details=details)
+    assert [entry.subject for entry in audit.all(about)] == subjects
+    first = audit.page(limit=1, about=about)
+    assert first.total == len(subjects)
+    assert [entry.subject for entry in first.items] == subjects[-1:]
+    if len(subjects) > 1:
+        second_page = audit.page(limit=5, before=int(first.next or ""), about=about)
+        assert [entry.subject for entry in second_page.items] == subjects[-2::-1]
+
+
+def test_others_are_found_beside_a_row_that_is_no_json(
+    recorded: Audit, database: Database, rows: Rows
+) -> None:
+    """Looking must work when it is needed most."""
+    rows[3][1] = "no json"
+    _rewrite(database, lambda _: rows)
+    assert recorded.page(about=Filter(actor="sumin")).total == ROWS - 1
