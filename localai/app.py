@@ -194,7 +194,7 @@ class App:
             Rules(
                 self._mode,
                 enabled=self._is_on(keys.APPROVALS_ENABLED),
-                written=self.policies.rules,
+                written=lambda actor: (*self.policies.rules(), *self.approvals.standing.of(actor)),
                 roles=self.rbac.roles,
             ),
             workspace=self.workspace,
@@ -219,7 +219,8 @@ class App:
             return {tool.name: list(tool.schema["properties"]) for tool in registry().all()}
 
         file = self.directories.config_file.with_name("policy.toml")
-        return Policies(file, self._mode, self.rbac.require, tools)
+        standing = self.approvals.standing.live
+        return Policies(file, self._mode, self.rbac.require, tools, standing)
 
     @property
     def _mode(self) -> "Mode":

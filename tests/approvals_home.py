@@ -121,4 +121,5 @@ def proposal(**changes: Any) -> Proposal:
     """A proposal of that action; `reason` and `permission` are the proposal's own."""
     reason = changes.pop("reason", None)
     permission = changes.pop("permission", "files:write")
-    return Proposal(action(**changes), Risk.HIGH, permission, "normal.from-high", reason)
+    risk = changes.pop("risk", Risk.HIGH)
+    return Proposal(action(**changes), risk, permission, "normal.from-high", reason)

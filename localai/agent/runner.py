@@ -15,6 +15,7 @@ from localai.approvals.policy import Mode, Verdict
 from localai.approvals.records import Approval, Proposal, granted
 from localai.approvals.rules import Rule, Subject
 from localai.approvals.service import Approvals
+from localai.approvals.standing import Scope, Standing
 from localai.core.canonical import parse_object
 from localai.core.errors import Denied, LocalaiError
 from localai.core.records import Page
@@ -48,7 +49,7 @@ class Rules:
 
     mode: Mode = "normal"
     enabled: bool = True
-    written: Callable[[], Sequence[Rule]] = tuple
+    written: Callable[[Actor], Sequence[Rule]] = lambda _: ()
     roles: Callable[[str], tuple[str, ...]] = lambda _: ()
 
 
@@ -140,6 +141,11 @@ class Runner:
         said = self._verdict(actor, tool, action, risk)
         return PolicyCheck(name, action.arguments, risk.word, said.effect, said.rule, said.reason)
 
+    def draft_rule(self, actor: Actor, prefix: str, scope: Scope) -> Standing:
+        """The standing rule that approving a request would make."""
+        tool = self._registry.get(self._approvals.get(actor, prefix, "pending").tool_name)
+        return self._approvals.draft_rule(actor, prefix, scope, left_open=tool.left_open)
+
     def resume(self, actor: Actor, prefix: str) -> ToolOutcome:
         """Claim an approved request that nobody waits for any more, and run it."""
         self._require(actor, "tools:run")
@@ -162,7 +168,7 @@ class Runner:
         roles = rules.roles(actor.user_id)
         call = Subject(tool.name, action.arguments, risk, roles, action.cwd)
         return policy.decide(
-            call, rules.written(), rules.mode, enabled=rules.enabled, confined=tool.is_confined
+            call, rules.written(actor), rules.mode, enabled=rules.enabled, confined=tool.is_confined
         )
 
     def _claimed(self, actor: Actor, approval_id: str) -> ToolOutcome:

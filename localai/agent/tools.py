@@ -47,7 +47,10 @@ def _no_facts(_context: Context, _arguments: Mapping[str, Any]) -> Facts:
 
 @dataclass(frozen=True)
 class Tool:
-    """One tool; `raised_risk` can only lift a call above `risk`."""
+    """One tool; `raised_risk` can only lift a call above `risk`.
+
+    `left_open` are the arguments that may be anything where a person allows a call for a while.
+    """
 
     name: str
     function: Callable[..., ToolResult]
@@ -57,6 +60,7 @@ class Tool:
     is_confined: bool = True
     raised_risk: Callable[[Context, Mapping[str, Any]], Risk] | None = None
     facts: Callable[[Context, Mapping[str, Any]], Facts] = _no_facts
+    left_open: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:

@@ -1,5 +1,6 @@
 """A person's decision about a request: one update, one vote, one audit row."""
 
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,10 +22,19 @@ class Decisions:
         self._ledger = ledger
         self._grant_s = grant_s
 
-    def decide(
-        self, actor: Actor, row: Any, decision: Decision, seen: str | None, why: str | None
+    def decide(  # noqa: PLR0913 - one decision
+        self,
+        actor: Actor,
+        row: Any,
+        decision: Decision,
+        seen: str | None,
+        why: str | None,
+        beside: Callable[[sa.Connection], None] = lambda _: None,
     ) -> Approval:
-        """Approve or reject the action whose digest begins with `seen`, and count the vote."""
+        """Approve or reject the action whose digest begins with `seen`, and count the vote.
+
+        What is to be written down with it, `beside` writes in the same transaction.
+        """
         digest = whole(seen, row)
         with self._ledger.database.transaction() as connection:
             vote = {
@@ -36,6 +46,7 @@ class Decisions:
                 "at_us": self._settle(connection, actor, row, decision, digest, why),
             }
             connection.execute(rows.INSERT_VOTE, vote)
+            beside(connection)
             return self._ledger.record(connection, row.id)
 
     def cancel(self, actor: Actor, row: Any, why: str | None) -> Approval:

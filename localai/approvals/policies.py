@@ -8,6 +8,7 @@ from pathlib import Path
 
 from localai.approvals.policy import Mode, by_mode
 from localai.approvals.rules import Effect, Rule, read
+from localai.approvals.standing import Standing
 from localai.core.errors import Invalid, NotFound, Unavailable
 from localai.core.records import Page
 from localai.rbac.permissions import Actor, Risk
@@ -23,12 +24,14 @@ class RuleInfo:
     effect: Effect
     source: str
     words: tuple[str, ...]
+    expires_at: str | None = None
 
 
 class Policies:
     """Reads the rules of one home; no file of a workspace is ever asked.
 
-    `tools` gives the names of the tools and of their arguments. A file that cannot be trusted or
+    `tools` gives the names of the tools and of their arguments, `standing` what people allowed
+    for a while. A file that cannot be trusted or
     understood is an error, and while it is one no tool runs.
     """
 
@@ -38,11 +41,13 @@ class Policies:
         mode: Mode,
         require: Callable[[Actor, str], None],
         tools: Callable[[], Mapping[str, Sequence[str]]],
+        standing: Callable[[], Sequence[Standing]] = tuple,
     ) -> None:
         self._file = file
         self._mode = mode
         self._require = require
         self._tools = tools
+        self._standing = standing
         self._read: tuple[object, tuple[Rule, ...]] = (None, ())
 
     def rules(self) -> tuple[Rule, ...]:
@@ -62,12 +67,12 @@ class Policies:
         return self._read[1]
 
     def list(self, actor: Actor) -> Page[RuleInfo]:
-        """Every rule, the operator's own first; then what the mode says of each risk."""
+        """Every rule: the operator's own, the standing ones, what the mode says of each risk."""
         self._require(actor, "policy:read")
         own = [
             RuleInfo(rule.name, rule.effect, str(self._file), rule.words) for rule in self.rules()
         ]
-        listed = (*own, *self._modes())
+        listed = (*own, *map(_standing, self._standing()), *self._modes())
         return Page(listed, len(listed))
 
     def show(self, actor: Actor, name: str) -> RuleInfo:
@@ -106,6 +111,12 @@ class Policies:
             words = ("rule       strict.confined", "effect     deny", "about      no sandbox")
             listed.append(RuleInfo("strict.confined", "deny", "security.mode = strict", words))
         return listed
+
+
+def _standing(made: Standing) -> RuleInfo:
+    rule = made.rule
+    source = f"approval {made.row['approval']} by {made.row['made_by']}"
+    return RuleInfo(rule.name, rule.effect, source, made.words, made.expires_at)
 
 
 def _risks(risks: Sequence[str]) -> str:

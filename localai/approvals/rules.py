@@ -123,7 +123,10 @@ Condition = Within | Command | Host | Equal
 
 @dataclass(frozen=True)
 class Rule:
-    """What is to happen with calls that fit everything that is said; nothing said fits all."""
+    """What is to happen with calls that fit everything that is said; nothing said fits all.
+
+    `takes` are the only arguments that a call may have, None for any.
+    """
 
     name: str
     effect: Effect
@@ -132,6 +135,8 @@ class Rule:
     roles: tuple[str, ...] = ()
     risks: tuple[Risk, ...] = ()
     arguments: Mapping[str, Condition] = field(default_factory=dict)
+    takes: tuple[str, ...] | None = None
+    workspace: str = ""
 
     def matches(self, call: Subject) -> bool:
         """Tell whether the rule is about this call."""
@@ -139,6 +144,8 @@ class Rule:
             (not self.tools or call.tool in self.tools)
             and (not self.roles or any(role in self.roles for role in call.roles))
             and (not self.risks or call.risk in self.risks)
+            and (self.takes is None or call.arguments.keys() <= set(self.takes))
+            and self.workspace in {"", call.workspace}
             and all(
                 name in call.arguments and condition.holds(call.arguments[name], call.workspace)
                 for name, condition in self.arguments.items()
@@ -156,6 +163,10 @@ class Rule:
         if self.effect == "allow":
             about[-1] += "; critical is never allowed by a rule"
         about += [f"argument   {name} {each.words}" for name, each in self.arguments.items()]
+        free = [name for name in self.takes or () if name not in self.arguments]
+        about += [f"argument   {name} is anything" for name in free]
+        about += ["argument   no other one"] if self.takes is not None else []
+        about += [f"workspace  {self.workspace!r}"] if self.workspace else []
         return (f"rule       {self.name}", f"effect     {self.effect}", *about, *self._because)
 
     @property

@@ -4,6 +4,7 @@ Never runs a tool. Every method is one short transaction; none is open while a p
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from localai.approvals.records import (
     stale,
     truth,
 )
+from localai.approvals.standing import Scope, Standing, StandingRules
 from localai.approvals.statistics import Statistics
 from localai.approvals.tables import TRANSITIONS
 from localai.core.audit import Audit
@@ -54,6 +56,7 @@ class Approvals:
         self._ledger = Ledger(database, audit, clock)
         self._decisions = Decisions(self._ledger, grant_s)
         self._claims = Claims(self._ledger, rbac)
+        self.standing = StandingRules(self._ledger, rbac)
         self._database = database
         self._rbac = rbac
         self._clock = clock
@@ -143,13 +146,39 @@ class Approvals:
             raise truth(approval)
         return approval
 
+    def draft_rule(
+        self, actor: Actor, prefix: str, scope: Scope, *, left_open: Sequence[str]
+    ) -> Standing:
+        """The standing rule that approving would make, for a person to read before it counts."""
+        self._require_person(actor, "approvals:decide", prefix)
+        return self.standing.draft(actor, self._at(prefix, "pending"), left_open, scope)
+
     def approve(
-        self, actor: Actor, prefix: str, *, seen_sha256: str, reason: str | None = None
+        self,
+        actor: Actor,
+        prefix: str,
+        *,
+        seen_sha256: str,
+        reason: str | None = None,
+        rule: Standing | None = None,
     ) -> Approval:
-        """Allow the action whose digest (8 digits at least) the person saw, for `grant_s`."""
+        """Allow the action whose digest (8 digits at least) the person saw, for `grant_s`.
+
+        With a drafted `rule`, calls that it matches run unasked from now on.
+        """
         self._require_person(actor, "approvals:decide", prefix)
         row = self._at(prefix, "pending")
-        return self._decisions.decide(actor, row, "approved", seen_sha256, words(reason))
+        if rule is not None and (rule.row["approval"], rule.row["made_by"]) != (
+            row.id,
+            actor.person,
+        ):
+            raise Conflict("the rule was drafted for another request", hint="ai approvals list")
+
+        def beside(connection: sa.Connection) -> None:
+            if rule is not None:
+                self.standing.save(connection, actor, rule)
+
+        return self._decisions.decide(actor, row, "approved", seen_sha256, words(reason), beside)
 
     def reject(
         self,

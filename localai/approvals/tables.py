@@ -1,4 +1,4 @@
-"""Requests and votes. Triggers of the migration guard them too, whoever holds the connection."""
+"""Requests, votes, standing rules. Triggers guard them too, whoever holds the connection."""
 
 import sqlalchemy as sa
 
@@ -66,4 +66,24 @@ approval_votes = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("action_sha256", sa.Text, nullable=False),
     sa.Column("at_us", sa.BigInteger, nullable=False),
+)
+
+standing_rules = sa.Table(
+    "standing_rules",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("approval", sa.Text, sa.ForeignKey("approvals.id"), nullable=False),
+    sa.Column("tool", sa.Text, nullable=False),
+    sa.Column("workspace", sa.Text, nullable=False),
+    sa.Column("arguments", sa.Text, nullable=False),  # JSON: the value that each must have
+    sa.Column("open_arguments", sa.Text, nullable=False),  # JSON: those that may be anything
+    sa.Column("risk", sa.Text, nullable=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("session", sa.Text),
+    sa.Column("made_by", sa.Text, nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Column("expires_us", sa.BigInteger, nullable=False),
+    sa.Column("boot_id", sa.Text, nullable=False),
+    sa.Column("mono_us", sa.BigInteger, nullable=False),
+    sa.Column("revoked_us", sa.BigInteger),
 )

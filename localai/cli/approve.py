@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from localai.approvals.standing import LONGEST_S, Scope
 from localai.cli.approvals import brief
 from localai.cli.ask import decide_yes
 from localai.cli.call import Call, Json, Yes, noun
+from localai.core.clock import seconds
+from localai.core.errors import Invalid
 
 if TYPE_CHECKING:
     from localai.approvals.records import Approval
@@ -23,16 +26,30 @@ def approve(
     sha256: Annotated[
         str | None, typer.Option(metavar="PREFIX", help="Only if the action's digest begins so.")
     ] = None,
+    session: Annotated[
+        bool, typer.Option("--session", help="And calls like it in its conversation, 8 hours.")
+    ] = False,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="D", help="And calls like it for so long: 1h.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="This call alone; the default.")] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Approve requests; on a terminal each is shown whole first."""
+    if sum((once, session, for_ is not None)) > 1:
+        raise Invalid("--once, --session and --for exclude each other", hint="give one of them")
     call = Call(ctx, json=json)
+    scope = None
+    if session or for_:
+        scope = Scope(seconds(for_) if for_ else LONGEST_S, is_session=session)
 
     def act(name: str) -> "Approval":
         seen = call.app.approvals.to_decide(call.actor, name, sha256=sha256)
-        decide_yes(seen, yes=yes)
-        digest = seen.action_sha256
-        return call.app.approvals.approve(call.actor, seen.id, reason=reason, seen_sha256=digest)
+        rule = call.app.runner.draft_rule(call.actor, seen.id, scope) if scope else None
+        decide_yes(seen, rule.words if rule else (), yes=yes)
+        return call.app.approvals.approve(
+            call.actor, seen.id, reason=reason, seen_sha256=seen.action_sha256, rule=rule
+        )
 
     call.each(ids, act, brief)

@@ -51,14 +51,18 @@ def person(approval: "Approval") -> tuple[bool, str | None]:
     return False, prompt("Why not? (Enter for no reason) ").strip() or None
 
 
-def decide_yes(approval: "Approval", *, yes: bool) -> None:
+def decide_yes(approval: "Approval", rule: Sequence[str] = (), *, yes: bool) -> None:
     """On a terminal, show the whole action and ask once; Pending if the answer is no.
 
-    Without a terminal the id names what is decided: the digest that was read is the condition.
+    Without a terminal the id names what is decided: the digest that was read is the condition. A
+    standing rule that comes with it is shown in full either way.
     """
+    told = ("", "calls like it run unasked from now on, by this rule:", *rule) if rule else ()
     if yes or not is_terminal():
+        for line in told:
+            note(line)
         return
-    page(approval.shown)
+    page([*approval.shown, *told])
     if not confirm(f"Approve {approval.id} ({approval.action_sha256[:12]})?", yes=False):
         message = f"{approval.id} was not approved and still waits"
         raise Pending(message, hint=f"to refuse it: ai reject {approval.id}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.call import Call, Json, Quiet, noun
-from localai.cli.console import print_fields, print_line, print_table
+from localai.cli.console import ago, print_fields, print_line, print_table
 
 if TYPE_CHECKING:
     from localai.approvals.policies import RuleInfo
@@ -16,7 +16,7 @@ app = noun("Which calls run, wait or are refused.")
 
 @app.command("list")
 def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
-    """List the rules: those of policy.toml, then the mode's."""
+    """List the rules: of policy.toml, of approvals for a while, and of the mode."""
     call = Call(ctx, json=json, quiet=quiet)
     page = call.app.policies.list(call.actor)
     call.show(page, _table, ids=[rule.name for rule in page.items])
@@ -46,9 +46,19 @@ def check(
     )
 
 
+@app.command()
+def revoke(
+    ctx: typer.Context, rule: Annotated[str, typer.Argument(metavar="RULE")], *, json: Json = False
+) -> None:
+    """Take back a standing rule that an approval has made."""
+    call = Call(ctx, json=json)
+    taken = call.app.approvals.standing.revoke(call.actor, rule)
+    call.show({"name": taken.rule.name}, lambda found: print_line(f"taken back: {found['name']}"))
+
+
 def _table(page: "Page[RuleInfo]") -> None:
-    rows = ((each.name, each.effect, each.source) for each in page.items)
-    print_table(("RULE", "EFFECT", "FROM"), rows, empty="no rules")
+    rows = ((each.name, each.effect, ago(each.expires_at), each.source) for each in page.items)
+    print_table(("RULE", "EFFECT", "EXPIRES", "FROM"), rows, empty="no rules")
 
 
 def _rule(rule: "RuleInfo") -> None:

@@ -87,3 +87,33 @@ def test_a_policy_that_is_wrong_stops_every_tool(ai: Ai) -> None:
     (ai.home / "policy.toml").unlink()
     (ai.workspace / "policy.toml").write_text(POLICY)
     assert _run(ai, "write_file", "notes/a.md") == 7
+
+
+def test_a_call_is_allowed_for_a_while_and_taken_back(ai: Ai) -> None:
+    """The rule is shown when it is made, listed while it holds, and revoked by name."""
+    waiting = ai("tools", "run", "write_file", "--args", '{"path": "a", "content": "1"}', "--json")
+    request = ai("approvals", "list", "-q").out.split()[0]
+    assert waiting.code == 7
+    approved = ai("approve", request, "--for", "1h")
+    assert approved.code == 0
+    assert "argument   path is 'a'" in approved.err
+    assert ai("approvals", "run", request).code == 0
+    again = ai("tools", "run", "write_file", "--args", '{"path": "a", "content": "2"}')
+    assert (again.code, (ai.workspace / "a").read_text()) == (0, "2")
+    assert _run(ai, "write_file", "b") == 7
+    name = next(each for each in ai("policy", "list", "-q").out.split() if "standing" in each)
+    assert "until" in ai("policy", "show", name).out
+    newest = ai("audit", "list", "--tool", "write_file", "--json").json["items"]
+    assert any(each["details"].get("rule") == name for each in newest)
+    assert ai("policy", "revoke", name).code == 0
+    assert _run(ai, "write_file", "a") == 7
+
+
+def test_how_far_an_approval_reaches_is_said_once(ai: Ai) -> None:
+    """And not for longer than eight hours."""
+    assert _run(ai, "write_file", "a") == 7
+    request = ai("approvals", "list", "-q").out.split()[0]
+    assert ai("approve", request, "--once", "--session").code == 2
+    assert ai("approve", request, "--for", "9h").code == 2
+    assert ai("approve", request, "--session").code == 2
+    assert ai("approve", request, "--once").code == 0

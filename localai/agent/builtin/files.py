@@ -211,5 +211,6 @@ TOOLS = (
         sandbox=_IN_WORKSPACE,
         raised_risk=_writing_risk,
         facts=_file_content,
+        left_open=("content",),
     ),
 )
