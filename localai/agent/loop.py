@@ -13,7 +13,8 @@ from typing import ClassVar, Literal
 from localai.agent.history import History, Turn
 from localai.agent.runner import Runner, ToolOutcome
 from localai.approvals.gate import Gate
-from localai.approvals.records import Waiting
+from localai.approvals.records import Approval, Waiting
+from localai.core.canonical import canonical
 from localai.core.errors import LocalaiError
 from localai.infer.engine import (
     DEFAULT_SAMPLING,
@@ -235,12 +236,13 @@ class Agent:
     def _outcome(self, name: str, arguments: str, run: Callable[[], ToolOutcome]) -> Called:
         """Run, turning every refusal and mistake into words for the model."""
         try:
-            result = run().result
+            outcome = run()
         except Waiting as waiting:
             return Called(name, arguments, False, waiting.message, waiting.approval_id)
         except LocalaiError as error:
             return Called(name, arguments, False, f"{error.category}: {error.message}")
-        return Called(name, arguments, result.ok, result.text)
+        result = outcome.result
+        return Called(name, arguments, result.ok, f"{_changed(outcome.approval)}{result.text}")
 
     def _messages(
         self, actor: Actor, session: str, request: Request, tools: Sequence[ToolSpec]
@@ -249,6 +251,13 @@ class Agent:
         prompt = f"{system} {WITH_TOOLS}" if tools else system
         turns = self._history.read(actor, session).turns
         return [Message("system", prompt), *_answered(turns)]
+
+
+def _changed(approval: Approval | None) -> str:
+    """What a model must know where a person let something else run than it had asked for."""
+    if approval is None or approval.arguments == approval.proposed_arguments:
+        return ""
+    return f"run with arguments that a person changed: {canonical(approval.arguments).decode()}\n"
 
 
 def _answered(turns: Sequence[Turn]) -> Iterator[Message]:

@@ -141,6 +141,25 @@ class Runner:
         said = self._verdict(actor, tool, action, risk)
         return PolicyCheck(name, action.arguments, risk.word, said.effect, said.rule, said.reason)
 
+    def restated(self, actor: Actor, approval: Approval, arguments: str | None = None) -> Proposal:
+        """The call of a request as its tool states it now, with other arguments where given.
+
+        Raises Invalid where the tool does not take them, Denied where the policy refuses the call.
+        """
+        stored = self._approvals.action(actor, approval.id)
+        tool = self._registry.get(stored.tool)
+        given = stored.arguments if arguments is None else parse_object(arguments)
+        workspace = Path(stored.cwd)
+        action = self._action(tool, given, workspace)
+        risk = tool.risk_of(self._context(workspace), action.arguments)
+        verdict = self._verdict(
+            Actor(approval.user_id, "agent", approval.session), tool, action, risk
+        )
+        if verdict.effect == "deny":
+            message = f"the policy refuses {tool.name}: {verdict.reason}"
+            raise Denied(message, hint=f"ai policy show {verdict.rule}")
+        return Proposal(action, risk, tool.permission, verdict.rule, approval.reason)
+
     def draft_rule(self, actor: Actor, prefix: str, scope: Scope) -> Standing:
         """The standing rule that approving a request would make."""
         tool = self._registry.get(self._approvals.get(actor, prefix, "pending").tool_name)
@@ -154,7 +173,7 @@ class Runner:
     def settle(self, actor: Actor, prefix: str, gate: Gate) -> ToolOutcome:
         """Bring a request to its end: ask if it waits, run if approved, else tell how it ended."""
         self._require(actor, "tools:run")
-        approval = self._approvals.get(actor, prefix)
+        approval = self._approvals.latest(actor, self._approvals.get(actor, prefix).id)
         if approval.status == "pending":
             approval = gate.decide(approval)
         if approval.status in _RAN:

@@ -1,6 +1,6 @@
 """A person's decision about a request: one update, one vote, one audit row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,7 +29,7 @@ class Decisions:
         decision: Decision,
         seen: str | None,
         why: str | None,
-        beside: Callable[[sa.Connection], None] = lambda _: None,
+        beside: Callable[[sa.Connection], None] | None = None,
     ) -> Approval:
         """Approve or reject the action whose digest begins with `seen`, and count the vote.
 
@@ -37,17 +37,44 @@ class Decisions:
         """
         digest = whole(seen, row)
         with self._ledger.database.transaction() as connection:
-            vote = {
-                "approval": row.id,
-                "voter": actor.person,
-                "decision": decision,
-                "reason": why,
-                "action_sha256": row.action_sha256,
-                "at_us": self._settle(connection, actor, row, decision, digest, why),
-            }
-            connection.execute(rows.INSERT_VOTE, vote)
-            beside(connection)
-            return self._ledger.record(connection, row.id)
+            return self._decided(connection, actor, row, decision, digest, why, beside or _nothing)
+
+    def amend(
+        self, actor: Actor, row: Any, new: Mapping[str, Any], seen: str, why: str | None
+    ) -> Approval:
+        """Approve the `new` request in the place of the one that was seen, which is cancelled."""
+        digest = whole(seen, row)
+        told = f"superseded by {new['id']}" + (f": {why}" if why else "")
+        with self._ledger.database.transaction() as connection:
+            self._settle(connection, actor, row, "cancelled", digest, told)
+            connection.execute(rows.INSERT, new)
+            self._ledger.note_opened(connection, actor, new)
+            at = {"id": new["id"], **rows.clocks(self._ledger.clock)}
+            opened = connection.execute(rows.BY_ID, at).one()
+            shown = opened.action_sha256
+            return self._decided(connection, actor, opened, "approved", shown, why, _nothing)
+
+    def _decided(  # noqa: PLR0913 - one decision
+        self,
+        connection: sa.Connection,
+        actor: Actor,
+        row: Any,
+        decision: Decision,
+        digest: str,
+        why: str | None,
+        beside: Callable[[sa.Connection], None],
+    ) -> Approval:
+        vote = {
+            "approval": row.id,
+            "voter": actor.person,
+            "decision": decision,
+            "reason": why,
+            "action_sha256": row.action_sha256,
+            "at_us": self._settle(connection, actor, row, decision, digest, why),
+        }
+        connection.execute(rows.INSERT_VOTE, vote)
+        beside(connection)
+        return self._ledger.record(connection, row.id)
 
     def cancel(self, actor: Actor, row: Any, why: str | None) -> Approval:
         """Withdraw the request."""
@@ -87,6 +114,10 @@ class Decisions:
             "grant_boot": until.boot_id,
             "grant_mono": until.monotonic_us,
         }
+
+
+def _nothing(_: sa.Connection) -> None:
+    """Nothing is written down beside the decision."""
 
 
 def whole(seen: str | None, row: Any) -> str:

@@ -12,6 +12,7 @@ from localai.core.clock import Clock
 from localai.core.db import Database
 from localai.core.errors import Invalid
 from localai.core.ids import check_prefix, only
+from localai.rbac.permissions import Actor
 
 SYSTEM = "system"
 MAX_OUTCOME = 4096
@@ -63,6 +64,19 @@ class Ledger:
         values = {"from_state": row.state, "at": self.clock.now_us(), "why": outcome}
         self.move(connection, rows.END, row, to, **values)
         self.note(connection, f"approval.{to}", actor, row, outcome=outcome)
+
+    def note_opened(self, connection: sa.Connection, actor: Actor, row: Mapping[str, Any]) -> None:
+        """Audit a new request, in the transaction that stores it."""
+        details = {
+            "tool": row["tool"],
+            "action_sha256": row["action_sha256"],
+            "risk": row["risk"],
+            "rule": row["policy_rule"],
+            "kind": row["requester_kind"],
+            "session": row["session"],
+            "replaces": row["replaces"],
+        }
+        self.note_call(connection, "approval.requested", actor.signature, row["id"], details)
 
     def note(
         self,

@@ -1,7 +1,7 @@
 """What leaves this room and what enters it: frozen records, and errors that tell the truth."""
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, replace
 from typing import Any, Literal
 
 from localai.approvals.action import Action
@@ -50,10 +50,17 @@ class Approval:
     finished_at: str | None
     outcome: str | None
     action: InitVar[Action]
+    replacing: InitVar[str | None] = None
 
-    def __post_init__(self, action: Action) -> None:
-        """Keep the action beside the record: it is shown, and is no part of its JSON."""
+    def __post_init__(self, action: Action, replacing: str | None) -> None:
+        """Keep these beside the record: they are shown, and are no part of its JSON."""
         object.__setattr__(self, "_action", action)
+        object.__setattr__(self, "_replacing", replacing)
+
+    @property
+    def replaces(self) -> str | None:
+        """The request in whose place this one stands."""
+        return self._replacing  # type: ignore[attr-defined,no-any-return]
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -80,6 +87,20 @@ class Grant:
     approval: Approval
     action: Action
     lease: str
+
+
+def preview(approval: Approval, proposal: Proposal) -> Approval:
+    """The request as it would stand with another call in it, for a person to read."""
+    return replace(
+        approval,
+        arguments=proposal.action.arguments,
+        action_sha256=proposal.action.sha256,
+        risk=proposal.risk.word,
+        policy_rule=proposal.policy_rule,
+        sandbox=proposal.action.sandbox,
+        action=proposal.action,
+        replacing=approval.replaces,
+    )
 
 
 class Waiting(Pending):

@@ -81,6 +81,7 @@ SWEEPABLE = _SELECT.where(
 WAITING = sa.select(a.c.id).where(
     a.c.session == sa.bindparam("session"), a.c.state == "pending", sa.not_(_PENDING_IS_OVER)
 )
+REPLACEMENT = sa.select(a.c.id).where(a.c.replaces == sa.bindparam("id"))
 VOTES = (
     sa.select(v)
     .where(v.c.approval.in_(sa.bindparam("ids", expanding=True)))
@@ -173,4 +174,5 @@ def _approval(row: Any, votes: tuple[Vote, ...]) -> Approval:
         finished_at=rfc3339(row.finished_us),
         outcome=row.outcome,
         action=action,
+        replacing=row.replaces,
     )

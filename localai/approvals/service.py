@@ -74,18 +74,29 @@ class Approvals:
         with self._database.transaction() as connection:
             self._refuse_flood(connection, actor)
             connection.execute(rows.INSERT, row)
-            opened = self._ledger.record(connection, row["id"])
-            details = {
-                "tool": opened.tool_name,
-                "action_sha256": opened.action_sha256,
-                "risk": opened.risk,
-                "rule": opened.policy_rule,
-                "kind": actor.kind,
-                "session": opened.session,
-            }
-            event = "approval.requested"
-            self._ledger.note_call(connection, event, actor.signature, opened.id, details)
-        return opened
+            self._ledger.note_opened(connection, actor, row)
+            return self._ledger.record(connection, row["id"])
+
+    def renew(self, actor: Actor, prefix: str, proposal: Proposal) -> Approval:
+        """Ask again for what expired, stated anew; another user's only with `approvals:decide`."""
+        self._require_person(actor, "tools:run", prefix)
+        self.sweep()
+        old = self._at(prefix, "expired")
+        if old.user_id != actor.user_id:
+            self._rbac.require(actor, "approvals:decide")
+        row = self._replacing(old, proposal)
+        with self._database.transaction() as connection:
+            connection.execute(rows.INSERT, row)
+            self._ledger.note_opened(connection, actor, row)
+            return self._ledger.record(connection, row["id"])
+
+    def latest(self, actor: Actor, approval_id: str) -> Approval:
+        """The request that replaces it, or the one that replaces that; itself where none does."""
+        self._rbac.require(actor, "approvals:read")
+        with self._database.read() as connection:
+            while following := connection.scalar(rows.REPLACEMENT, {"id": approval_id}):
+                approval_id = following
+            return self._ledger.record(connection, approval_id)
 
     def get(self, actor: Actor, prefix: str, status: str | None = None) -> Approval:
         """The approval that the prefix names, looked for first among those of the status."""
@@ -138,7 +149,7 @@ class Approvals:
         self._rbac.require(actor, "approvals:read")
         until = time.monotonic() + timeout_s
         found = self._ledger.find(prefix, "pending").id
-        while (approval := self._ledger.read(found)).status == "pending":
+        while (approval := self.latest(actor, found)).status == "pending":
             if (left := until - time.monotonic()) <= 0:
                 raise Waiting(approval)
             time.sleep(min(poll_s, left))
@@ -179,6 +190,24 @@ class Approvals:
                 self.standing.save(connection, actor, rule)
 
         return self._decisions.decide(actor, row, "approved", seen_sha256, words(reason), beside)
+
+    def amend(
+        self,
+        actor: Actor,
+        prefix: str,
+        proposal: Proposal,
+        *,
+        seen_sha256: str,
+        reason: str | None = None,
+    ) -> Approval:
+        """Approve a call with other arguments in the place of the one that was asked for.
+
+        The proposed request is cancelled as superseded; both are kept, and linked.
+        """
+        self._require_person(actor, "approvals:decide", prefix)
+        row = self._at(prefix, "pending")
+        new = self._replacing(row, proposal)
+        return self._decisions.amend(actor, row, new, seen_sha256, words(reason))
 
     def reject(
         self,
@@ -284,9 +313,16 @@ class Approvals:
             "expires_us": deadline.wall_us,
             "boot_id": deadline.boot_id,
             "mono_us": deadline.monotonic_us,
+            "replaces": None,
             "state": "pending",
             "version": 1,
         }
+
+    def _replacing(self, old: Any, proposal: Proposal) -> dict[str, Any]:
+        """A request of the same requester in the place of another; what was proposed stays."""
+        requester = Actor(old.user_id, old.requester_kind, old.session)
+        kept = {"proposed_arguments": old.proposed_arguments, "reason": old.reason}
+        return self._new(requester, proposal) | kept | {"replaces": old.id}
 
     def _require_person(self, actor: Actor, permission: str, prefix: str) -> None:
         self._rbac.require(actor, permission)

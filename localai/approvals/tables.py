@@ -53,8 +53,10 @@ approvals = sa.Table(
     sa.Column("claimed_us", sa.BigInteger),
     sa.Column("finished_us", sa.BigInteger),
     sa.Column("outcome", sa.Text),
+    sa.Column("replaces", sa.Text, sa.ForeignKey("approvals.id")),
     sa.Index("approvals_by_state", "state"),
     sa.Index("approvals_by_time", "created_us", "id"),
+    sa.Index("approvals_by_replaced", "replaces", unique=True),
 )
 
 approval_votes = sa.Table(

@@ -6,6 +6,7 @@ import typer
 
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, noun
 from localai.cli.console import ago, note, print_fields, print_line, print_table
+from localai.core.canonical import canonical
 from localai.core.clock import seconds
 
 if TYPE_CHECKING:
@@ -76,6 +77,28 @@ def run(ctx: typer.Context, approval: Id, *, json: Json = False) -> None:
 
 
 @app.command()
+def renew(ctx: typer.Context, approval: Id, *, json: Json = False) -> None:
+    """Ask again for a request that expired."""
+    call = Call(ctx, json=json)
+    expired = call.app.approvals.get(call.actor, approval, "expired")
+    proposal = call.app.runner.restated(call.actor, expired)
+    call.show(call.app.approvals.renew(call.actor, expired.id, proposal), brief)
+
+
+@app.command()
+def revoke(
+    ctx: typer.Context,
+    approval: Id,
+    *,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept.")] = None,
+    json: Json = False,
+) -> None:
+    """Take back an approval that has not run."""
+    call = Call(ctx, json=json)
+    call.show(call.app.approvals.revoke(call.actor, approval, reason=reason), brief)
+
+
+@app.command()
 def stats(
     ctx: typer.Context,
     *,
@@ -100,6 +123,11 @@ def whole(approval: "Approval") -> None:
         print_line(f"{'finished':10} at {approval.finished_at}")
     if approval.outcome:
         print_line(f"{'outcome':10} {approval.outcome}")
+    if approval.replaces:
+        print_line(f"{'replaces':10} {approval.replaces}")
+    if approval.arguments != approval.proposed_arguments:
+        proposed = canonical(approval.proposed_arguments).decode()
+        print_line(f"{'proposed':10} {proposed}")
 
 
 def brief(approval: "Approval") -> None:

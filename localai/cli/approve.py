@@ -1,12 +1,14 @@
 """`ai approve`: yes, to exactly what was shown."""
 
+from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from localai.approvals.records import preview
 from localai.approvals.standing import LONGEST_S, Scope
 from localai.cli.approvals import brief
-from localai.cli.ask import decide_yes
+from localai.cli.ask import decide_yes, edited
 from localai.cli.call import Call, Json, Yes, noun
 from localai.core.clock import seconds
 from localai.core.errors import Invalid
@@ -32,13 +34,17 @@ def approve(
     for_: Annotated[
         str | None, typer.Option("--for", metavar="D", help="And calls like it for so long: 1h.")
     ] = None,
+    edit: Annotated[
+        bool, typer.Option("--edit", help="Change the arguments in $EDITOR first.")
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="This call alone; the default.")] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Approve requests; on a terminal each is shown whole first."""
-    if sum((once, session, for_ is not None)) > 1:
-        raise Invalid("--once, --session and --for exclude each other", hint="give one of them")
+    if sum((once, session, for_ is not None, edit)) > 1:
+        message = "--once, --session, --for and --edit exclude each other"
+        raise Invalid(message, hint="give one of them")
     call = Call(ctx, json=json)
     scope = None
     if session or for_:
@@ -46,6 +52,8 @@ def approve(
 
     def act(name: str) -> "Approval":
         seen = call.app.approvals.to_decide(call.actor, name, sha256=sha256)
+        if edit:
+            return _amended(call, seen, reason, yes=yes)
         rule = call.app.runner.draft_rule(call.actor, seen.id, scope) if scope else None
         decide_yes(seen, rule.words if rule else (), yes=yes)
         return call.app.approvals.approve(
@@ -53,3 +61,16 @@ def approve(
         )
 
     call.each(ids, act, brief)
+
+
+def _amended(call: Call, seen: "Approval", reason: str | None, *, yes: bool) -> "Approval":
+    before = dumps(seen.arguments, ensure_ascii=False, indent=2)
+    proposal = call.app.runner.restated(call.actor, seen, edited(before, "arguments.json"))
+    digest = seen.action_sha256
+    if proposal.action.arguments == seen.arguments:
+        decide_yes(seen, yes=yes)
+        return call.app.approvals.approve(call.actor, seen.id, reason=reason, seen_sha256=digest)
+    decide_yes(preview(seen, proposal), yes=yes)
+    return call.app.approvals.amend(
+        call.actor, seen.id, proposal, reason=reason, seen_sha256=digest
+    )

@@ -1,13 +1,19 @@
 """Questions to a person at this terminal. No terminal, no question: each has a flag instead."""
 
+import os
+import shlex
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localai.cli.call import is_terminal
 from localai.cli.console import note
 from localai.core.errors import Invalid, Pending
+from localai.core.files import write_private
 
 if TYPE_CHECKING:
     from localai.approvals.records import Approval
@@ -66,3 +72,22 @@ def decide_yes(approval: "Approval", rule: Sequence[str] = (), *, yes: bool) -> 
     if not confirm(f"Approve {approval.id} ({approval.action_sha256[:12]})?", yes=False):
         message = f"{approval.id} was not approved and still waits"
         raise Pending(message, hint=f"to refuse it: ai reject {approval.id}")
+
+
+def edited(text: str, name: str) -> str:
+    """The text as $VISUAL or $EDITOR leaves it; Invalid where nobody is here to edit."""
+    if not is_terminal():
+        raise Invalid("nobody is here to edit", hint="approve without --edit, or at a terminal")
+    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    with tempfile.TemporaryDirectory(prefix="localai-") as folder:
+        file = Path(folder) / name
+        write_private(file, f"{text}\n".encode())
+        try:
+            code = subprocess.run([*command, str(file)], check=False).returncode  # noqa: S603
+            after = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"{command[0]} could not edit it"
+            raise Invalid(message, hint="set EDITOR to an editor") from error
+    if code:
+        raise Invalid(f"{command[0]} ended with {code}; nothing was approved", hint="try again")
+    return after

@@ -222,3 +222,19 @@ def test_the_audit_is_whole_and_catches_a_changed_row(ai: Ai) -> None:
     anchor = ai.home / "keys" / "audit.anchor"
     anchor.write_bytes(anchor.read_bytes().replace(b"0", b"1", 1))
     assert ai("audit", "verify").code == 5
+
+
+def test_what_expired_is_renewed_and_what_was_approved_taken_back(ai: Ai) -> None:
+    """A renewed request is a new one; a revoked approval never runs."""
+    call = ("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "x"}')
+    ai("--set", "approvals.timeout=1s", *call)
+    (request,) = ai("approvals", "list", "-q").out.split()
+    assert ai("approvals", "wait", request, "--timeout", "20s").code == 9
+    renewed = ai("approvals", "renew", request, "--json").json
+    assert renewed["status"] == "pending"
+    assert f"replaces   {request}" in ai("approvals", "show", renewed["id"]).out
+    assert ai("approvals", "renew", request).code == 5
+    assert ai("approve", renewed["id"]).code == 0
+    assert ai("approvals", "revoke", renewed["id"], "--reason", "not now").code == 0
+    assert ai("approvals", "run", renewed["id"]).code == 5
+    assert not (ai.workspace / "a.txt").exists()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gguf_models
@@ -164,3 +165,45 @@ def test_a_conversation_that_waited_goes_on_before_the_first_question(
         child.expect("> ")
         child.sendeof()
         assert exit_code(child) == 0
+
+
+def test_arguments_are_changed_in_an_editor_and_shown_before_they_count(
+    ai: Ai, tmp_path: Path
+) -> None:
+    """What runs is what was edited; what was proposed is kept."""
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nsed -i s/hello/goodbye/ "$1"\n')
+    editor.chmod(0o700)
+    ai.environment["EDITOR"] = str(editor)
+    ai("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "hello"}')
+    request = ai("approvals", "list", "-q").out.strip()
+    with typing(ai, "approve", request, "--edit") as child:
+        child.expect('content = "goodbye"')
+        child.expect(r"Approve .*\?")
+        child.sendline("y")
+        assert exit_code(child) == 0
+    approved = ai("approvals", "list", "--status", "approved", "--json").json["items"][0]
+    assert approved["proposed_arguments"]["content"] == "hello"
+    assert ai("approvals", "run", approved["id"]).code == 0
+    assert (ai.workspace / "a.txt").read_text() == "goodbye"
+    shown = ai("approvals", "show", approved["id"]).out
+    assert f"replaces   {request}" in shown
+    assert '"content":"hello"' in shown
+    assert "superseded by" in ai("approvals", "show", request).out
+
+
+def test_an_editor_that_fails_approves_nothing(ai: Ai) -> None:
+    """Nor does one that leaves no arguments, nor the lack of a terminal."""
+    ai("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "hello"}')
+    request = ai("approvals", "list", "-q").out.strip()
+    assert ai("approve", request, "--edit").code == 2
+    for editor, told in (
+        ("false", "ended with 1"),
+        ("/none", "could not edit"),
+        ("rm", "could not"),
+    ):
+        ai.environment["EDITOR"] = editor
+        with typing(ai, "approve", request, "--edit") as child:
+            child.expect(told)
+            assert exit_code(child) == 2
+    assert ai("approvals", "show", request, "--json").json["status"] == "pending"

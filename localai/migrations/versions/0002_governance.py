@@ -1,4 +1,4 @@
-"""API keys, rate limits, standing rules, and how often permissions were checked."""
+"""API keys, rate limits, standing rules, replaced requests, and counts of checks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,7 @@ def upgrade() -> None:
     _api_keys()
     _counts()
     _standing_rules()
+    _replacements()
     op.execute("PRAGMA user_version = 2")
 
 
@@ -85,6 +86,20 @@ def _standing_rules() -> None:
     _refuse("standing_rules", "INSERT", "a rule fits the approval that makes it", unfitting)
     _refuse("standing_rules", "UPDATE", "a rule is taken back and never changed", changed)
     _refuse("standing_rules", "DELETE", "rules are kept", "1")
+
+
+def _replacements() -> None:
+    op.execute("ALTER TABLE approvals ADD COLUMN replaces TEXT REFERENCES approvals (id)")
+    op.create_index("approvals_by_replaced", "approvals", ["replaces"], unique=True)
+    unfitting = (
+        "NEW.replaces IS NOT NULL AND NOT EXISTS (SELECT 1 FROM approvals "
+        "WHERE id = NEW.replaces AND state IN ('cancelled', 'expired') "
+        "AND tool = NEW.tool AND user_id = NEW.user_id "
+        "AND proposed_arguments = NEW.proposed_arguments)"
+    )
+    fixed = _changed(("replaces",))
+    _refuse("approvals", "INSERT", "only what has ended is replaced", unfitting, "_of_replaced")
+    _refuse("approvals", "UPDATE", "what is asked cannot change", fixed, "_of_replaces")
 
 
 def _changed(names: tuple[str, ...]) -> str:

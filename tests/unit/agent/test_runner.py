@@ -454,3 +454,28 @@ def test_tools_are_listed_with_what_they_need(home: Home, runner: Runner) -> Non
     with pytest.raises(NotFound):
         runner.tool(home.operator, "write")
     assert [spec.name for spec in runner.specs(home.operator)] == [t.name for t in page.items]
+
+
+def test_a_conversation_goes_on_with_what_a_person_changed(
+    home: Home, runner: Runner, workspace: Path, nobody: Gate
+) -> None:
+    """The request that it waited for stands for the one in its place."""
+    with pytest.raises(Waiting) as waiting:
+        runner.run(home.operator, "write_file", _WRITE, nobody)
+    old = waiting.value.approval
+    edited = runner.restated(home.operator, old, '{"path": "a.txt", "content": "edited"}')
+    home.approvals.amend(home.operator, old.id, edited, seen_sha256=old.action_sha256)
+    outcome = runner.settle(home.operator, old.id, nobody)
+    assert (workspace / "a.txt").read_text() == "edited"
+    assert outcome.approval is not None
+    assert outcome.approval.replaces == old.id
+    assert outcome.approval.proposed_arguments["content"] == "new\n"
+
+
+def test_a_changed_call_must_fit_the_tool(home: Home, runner: Runner, nobody: Gate) -> None:
+    """As any other."""
+    with pytest.raises(Waiting) as waiting:
+        runner.run(home.operator, "write_file", _WRITE, nobody)
+    for arguments in ("{", '{"path": 1, "content": "x"}', '{"path": "a"}', '{"path": "/etc/x"}'):
+        with pytest.raises(LocalaiError):
+            runner.restated(home.operator, waiting.value.approval, arguments)
