@@ -1,7 +1,7 @@
 """Statistics over requests: how many, how they ended, how long people took. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,11 @@ class Statistics:
     p95_time: float | None
     expired_share: float | None
     by_tool: Mapping[str, Mapping[str, int]]
+    by_decider: Mapping[str, Mapping[str, int]]
 
 
 def summarise(since_us: int, rows: Sequence[Any]) -> Statistics:
-    """The figures of these rows, each with tool, status, created_us, decided_us."""
+    """The figures of these rows, each with tool, status, created_us, decided_us, decided_by."""
     decided = [row for row in rows if row.decided_us is not None and row.status != "cancelled"]
     approved = [row for row in decided if row.status != "rejected"]
     times = sorted((row.decided_us - row.created_us) / _SECOND for row in decided)
@@ -40,15 +41,20 @@ def summarise(since_us: int, rows: Sequence[Any]) -> Statistics:
         median_time=_middle(times),
         p95_time=times[-(-95 * len(times) // 100) - 1] if times else None,
         expired_share=_share(len(expired), len(rows)),
-        by_tool=_by_tool(rows),
+        by_tool=_counted((row.tool, row.status) for row in rows),
+        by_decider=_counted((row.decided_by, _decision(row)) for row in decided),
     )
 
 
-def _by_tool(rows: Sequence[Any]) -> dict[str, dict[str, int]]:
+def _decision(row: Any) -> str:
+    return "rejected" if row.status == "rejected" else "approved"
+
+
+def _counted(pairs: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
     counted: dict[str, Counter[str]] = {}
-    for row in rows:
-        counted.setdefault(row.tool, Counter())[row.status] += 1
-    return {tool: dict(sorted(counted[tool].items())) for tool in sorted(counted)}
+    for name, kind in pairs:
+        counted.setdefault(name, Counter())[kind] += 1
+    return {name: dict(sorted(counted[name].items())) for name in sorted(counted)}
 
 
 def _middle(times: Sequence[float]) -> float | None:

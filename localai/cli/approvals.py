@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, noun
-from localai.cli.console import ago, note, print_fields, print_line, print_table
+from localai.cli.console import ago, note, print_fields, print_line, print_table, table
 from localai.core.canonical import canonical
 from localai.core.clock import seconds
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from localai.core.records import Page
 
 app = noun("What waits for a person.")
+_COLUMNS = ("ID", "STATUS", "RISK", "TOOL", "WHO", "ASKED", "EXPIRES")
+_NOTHING = "nothing waits for you"
 Id = Annotated[str, typer.Argument(metavar="ID", help="At least 4 characters of it.")]
 
 
@@ -30,14 +32,25 @@ def list_(
     user: Annotated[str | None, typer.Option(help="Asked for by this user.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and ring the bell for a new one.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """List requests, newest first."""
     call = Call(ctx, json=json, quiet=quiet)
-    page = call.app.approvals.list(
-        call.actor, status=status, tool=tool, user=user, limit=limit, cursor=cursor
-    )
+
+    def look() -> "Page[Approval]":
+        return call.app.approvals.list(
+            call.actor, status=status, tool=tool, user=user, limit=limit, cursor=cursor
+        )
+
+    if watch:
+        from localai.cli.watch import watching  # rich.live, for this option alone
+
+        watching(look, lambda page: table(_COLUMNS, _rows(page)) if page.items else _NOTHING, json)
+    page = look()
     call.show(page, _table, ids=[approval.id for approval in page.items])
 
 
@@ -145,18 +158,27 @@ def ran(outcome: "ToolOutcome") -> None:
 
 
 def _table(page: "Page[Approval]") -> None:
-    rows = (
+    print_table(_COLUMNS, _rows(page), empty=_NOTHING)
+
+
+def _rows(page: "Page[Approval]") -> list[tuple[str, ...]]:
+    return [
         (each.id, each.status, each.risk, each.tool_name, each.user_id)  # noqa: RUF005 - reads so
         + (ago(each.created_at), ago(each.expires_at) if each.status == "pending" else "")
         for each in page.items
-    )
-    columns = ("ID", "STATUS", "RISK", "TOOL", "WHO", "ASKED", "EXPIRES")
-    print_table(columns, rows, empty="nothing waits for you")
+    ]
 
 
 def _statistics(found: "Statistics") -> None:
-    counts = {name: _counted(getattr(found, name)) for name in ("by_status", "by_tool")}
-    print_fields({**vars(found), **counts})
+    shares = {name: getattr(found, name) for name in ("approval_rate", "expired_share")}
+    times = {name: getattr(found, name) for name in ("avg_time", "median_time", "p95_time")}
+    counts = {name: getattr(found, name) for name in ("by_status", "by_tool", "by_decider")}
+    print_fields(
+        vars(found)
+        | {name: None if share is None else f"{share:.1%}" for name, share in shares.items()}
+        | {name: None if time is None else f"{time:.1f} s" for name, time in times.items()}
+        | {name: _counted(counted) for name, counted in counts.items()}
+    )
 
 
 def _counted(counts: "Mapping[str, object]") -> str:

@@ -62,12 +62,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
             print_fields(dict(zip(columns, row, strict=True)))
             print_line("")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, len(_GAP), 0, 0))
+    stdout().print(table(columns, listed))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table to print; every cell is escaped."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, len(_GAP), 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in listed:
-        table.add_row(*(Text(visible(_cell(value))) for value in row))
-    stdout().print(table)
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(visible(_cell(value))) for value in row))
+    return made
 
 
 def _folds(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
@@ -88,9 +93,9 @@ def print_fields(fields: Mapping[str, object]) -> None:
             print_line(f"{'':{width}}  {line}")
 
 
-def print_line(line: str, *, lines: bool = False) -> None:
+def print_line(line: str, *, lines: bool = False, flush: bool = False) -> None:
     """One line on stdout, escaped; with `lines`, a text that keeps its line breaks."""
-    print(visible(line, lines=lines))
+    print(visible(line, lines=lines), flush=flush)
 
 
 def note(line: str) -> None:

@@ -1,5 +1,7 @@
 """What a person at a terminal sees and types."""
 
+import json
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -207,3 +209,28 @@ def test_an_editor_that_fails_approves_nothing(ai: Ai) -> None:
             child.expect(told)
             assert exit_code(child) == 2
     assert ai("approvals", "show", request, "--json").json["status"] == "pending"
+
+
+def test_watching_rings_the_bell_for_a_new_request(ai: Ai) -> None:
+    """And shows how much time is left; Ctrl-C leaves."""
+    with typing(ai, "approvals", "list", "--watch") as child:
+        child.expect("nothing waits for you")
+        ai("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "x"}')
+        child.expect("\x07")
+        child.expect(r"pending.*write_file.*in \d+ min")
+        child.sendintr()
+        assert exit_code(child) == 130
+
+
+def test_watching_in_a_pipe_prints_each_change(ai: Ai) -> None:
+    """One line or one JSON object a change."""
+    process = ai.start("approvals", "list", "--watch", "--json")
+    ai("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "x"}')
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    assert ai("reject", first["id"]).code == 0
+    second = json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (first["status"], second["status"]) == ("pending", "rejected")

@@ -57,6 +57,7 @@ WRAPPED = {
 # Imports inside of functions, each with its reason.
 DEFERRED = {
     "app.py": "builds each room on first touch",
+    "cli/approvals.py": "what redraws the screen is loaded when somebody watches",
     "cli/demo.py": "the demo's room is loaded when the demo runs",
     "cli/doctor.py": "the checks are loaded when the doctor runs",
     "cli/main.py": "the version is read when it is asked for",

@@ -30,6 +30,7 @@ def test_counts_decisions_and_times(home: Home, clock: TurnableClock) -> None:
     assert found.total == 4
     assert found.by_status == {"cancelled": 1, "expired": 1, "rejected": 1, "succeeded": 1}
     assert found.by_tool["run_command"] == {"rejected": 1}
+    assert found.by_decider == {"kim": {"approved": 1, "rejected": 1}}
     assert (found.approval_rate, found.expired_share) == (0.5, 0.25)
     assert found.avg_time == pytest.approx(15, abs=1)
     assert found.median_time == pytest.approx(15, abs=1)
@@ -45,7 +46,9 @@ def test_times_are_summed_up_as_the_words_say(
 ) -> None:
     """The middle of an even number is between two; the 95th of a hundred is the 95th."""
     rows = [
-        SimpleNamespace(tool="x", status="approved", created_us=0, decided_us=n * 1_000_000)
+        SimpleNamespace(
+            tool="x", status="approved", created_us=0, decided_us=n * 1_000_000, decided_by="kim"
+        )
         for n in seconds
     ]
     found = summarise(0, rows)
