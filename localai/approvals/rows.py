@@ -10,6 +10,7 @@ from localai.approvals.action import read
 from localai.approvals.records import Approval, Vote
 from localai.approvals.tables import approval_votes as v
 from localai.approvals.tables import approvals as a
+from localai.core.audit import EPOCH
 from localai.core.clock import Clock, rfc3339
 from localai.core.errors import Invalid
 
@@ -21,7 +22,9 @@ _MONO = sa.bindparam("mono", type_=sa.BigInteger)
 def _is_over(expires: Any, boot: Any, mono: Any) -> "sa.ColumnElement[bool]":
     # Whichever clock says so. After another boot only the wall clock is left; if it stands
     # before the row was made it was set back, and nothing comes to life again.
+    # And what was asked or granted before an older copy was put back is over for good.
     return sa.or_(
+        a.c.epoch != EPOCH,
         expires <= _NOW,
         sa.and_(boot == _BOOT, mono <= _MONO),
         sa.and_(boot != _BOOT, a.c.created_us > _NOW),
@@ -55,7 +58,7 @@ _BEFORE = sa.tuple_(a.c.created_us, a.c.id) < sa.tuple_(
     sa.bindparam("before_us"), sa.bindparam("before_id")
 )
 
-INSERT = sa.insert(a)
+INSERT = sa.insert(a).values(epoch=EPOCH)
 INSERT_VOTE = sa.insert(v)
 BY_ID = _SELECT.where(a.c.id == sa.bindparam("id"))
 BY_PREFIX = (

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from localai.approvals.ledger import Ledger
 from localai.approvals.rules import Equal, Rule
 from localai.approvals.tables import standing_rules as s
+from localai.core.audit import EPOCH
 from localai.core.clock import rfc3339
 from localai.core.errors import Conflict, Denied, Invalid, NotFound
 from localai.core.ids import check_prefix, new_id, only
@@ -22,7 +23,11 @@ from localai.rbac.service import Rbac
 
 LONGEST_S = 8 * 3600
 _PREFIX = "standing."
-_UNREVOKED = sa.select(s).where(s.c.revoked_us.is_(None)).order_by(s.c.created_us, s.c.id)
+_UNREVOKED = (
+    sa.select(s)
+    .where(s.c.revoked_us.is_(None), s.c.epoch == EPOCH)
+    .order_by(s.c.created_us, s.c.id)
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ class StandingRules:
 
     def save(self, connection: sa.Connection, actor: Actor, made: Standing) -> None:
         """Write the rule down, audited, in the transaction of the approval."""
-        connection.execute(sa.insert(s), dict(made.row))
+        connection.execute(sa.insert(s).values(epoch=EPOCH), dict(made.row))
         details = {"approval": made.row["approval"], "tool": made.row["tool"]}
         details["rule"] = list(made.words)
         name = made.rule.name

@@ -54,6 +54,7 @@ approvals = sa.Table(
     sa.Column("finished_us", sa.BigInteger),
     sa.Column("outcome", sa.Text),
     sa.Column("replaces", sa.Text, sa.ForeignKey("approvals.id")),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
     sa.Index("approvals_by_state", "state"),
     sa.Index("approvals_by_time", "created_us", "id"),
     sa.Index("approvals_by_replaced", "replaces", unique=True),
@@ -88,4 +89,5 @@ standing_rules = sa.Table(
     sa.Column("boot_id", sa.Text, nullable=False),
     sa.Column("mono_us", sa.BigInteger, nullable=False),
     sa.Column("revoked_us", sa.BigInteger),
+    sa.Column("epoch", sa.Integer, nullable=False),
 )

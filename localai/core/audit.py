@@ -19,8 +19,8 @@ import sqlalchemy as sa
 
 from localai.core.canonical import canonical, parse_object
 from localai.core.clock import Clock, rfc3339
-from localai.core.db import Database, after_commit, metadata
-from localai.core.errors import Invalid, NotFound
+from localai.core.db import Database, after_commit, is_first, metadata
+from localai.core.errors import Invalid, NotFound, Unavailable
 from localai.core.files import private_dir
 from localai.core.log import logger
 from localai.core.records import Page
@@ -34,6 +34,16 @@ audit_table = sa.Table(
     sa.Column("mac", sa.Text, nullable=False),
 )
 
+# Counts the times at which this home went on from an older copy of itself.
+epochs = sa.Table(
+    "epochs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+)
+EPOCH = sa.select(epochs.c.epoch).scalar_subquery()
+
+_RAISE_EPOCH = sa.update(epochs).values(epoch=epochs.c.epoch + 1)
 _GENESIS = "0" * 64
 _TAIL = sa.select(audit_table.c.seq, audit_table.c.mac).order_by(audit_table.c.seq.desc()).limit(1)
 _APPEND = sa.insert(audit_table)
@@ -140,7 +150,35 @@ class Audit:
         details: Mapping[str, Any] | None = None,
     ) -> None:
         """Append an event in the caller's transaction; if it cannot be written, all rolls back."""
-        tail = connection.execute(_TAIL).one_or_none()
+        tail: Any = connection.execute(_TAIL).one_or_none()
+        if is_first(connection, "audit"):
+            tail = self._goes_on(connection, tail, actor, subject)
+        last = self._append(connection, tail, event, actor, subject, details or {})
+        after_commit(connection, lambda: self._write_anchor(last.seq, last.mac))
+
+    def _goes_on(self, connection: sa.Connection, tail: Any, actor: str, subject: str) -> Any:
+        """The end to append to, if it is the one that was written last; else Unavailable."""
+        anchor = self._read_anchor()
+        if anchor is not None and (tail is None or anchor[0] > tail.seq or _is_other(anchor, tail)):
+            # To go on would move the anchor, and what is gone could not be noticed any more.
+            message = "the end of the audit is gone or is not the one that was written"
+            hint = f"ai audit verify; to go on with an older copy, remove {self._anchor}"
+            raise Unavailable(message, hint=hint)
+        if anchor is None and tail is not None:
+            # An older copy was put back, or the anchor was lost: what was granted then is dead.
+            connection.execute(_RAISE_EPOCH)
+            return self._append(connection, tail, "audit.anchor-lost", actor, subject, {})
+        return tail
+
+    def _append(  # noqa: PLR0913 - a row
+        self,
+        connection: sa.Connection,
+        tail: Any,
+        event: str,
+        actor: str,
+        subject: str,
+        details: Mapping[str, Any],
+    ) -> "_End":
         seq, prev = (tail.seq + 1, tail.mac) if tail else (1, _GENESIS)
         entry = {
             "seq": seq,
@@ -148,12 +186,12 @@ class Audit:
             "actor": actor,
             "event": event,
             "subject": subject,
-            "details": dict(details or {}),
+            "details": dict(details),
         }
         body = canonical(entry).decode()
         mac = _mac(self._key(), prev, body)
         connection.execute(_APPEND, {"seq": seq, "body": body, "prev": prev, "mac": mac})
-        after_commit(connection, lambda: self._write_anchor(seq, mac))
+        return _End(seq, mac)
 
     def page(
         self, *, limit: int = 50, before: int | None = None, about: Filter | None = None
@@ -274,6 +312,18 @@ class Audit:
         except OSError as error:
             # What it follows is on disk: raising would deny a decision that holds.
             logger.error("audit.anchor-not-written", exc_info=error)
+
+
+@dataclass(frozen=True)
+class _End:
+    """The newest row."""
+
+    seq: int
+    mac: str
+
+
+def _is_other(anchor: tuple[int, str], tail: Any) -> bool:
+    return anchor[0] == tail.seq and not hmac.compare_digest(anchor[1], tail.mac)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ metadata = sa.MetaData()
 _BUSY_MS = 10_000
 _NETWORK_SYSTEMS = frozenset({"9p", "v9fs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs"})
 _AFTER_COMMIT = "localai.after_commit"
+_ASKED = "localai.asked"
 
 
 class Database:
@@ -50,6 +51,7 @@ class Database:
             immediate = connection.execution_options(localai_immediate=True)
             actions: list[Callable[[], None]] = []
             connection.info[_AFTER_COMMIT] = actions
+            connection.info[_ASKED] = set()
             with immediate.begin():
                 yield immediate
             for action in actions:
@@ -149,6 +151,12 @@ class Database:
 def after_commit(connection: sa.Connection, action: Callable[[], None]) -> None:
     """Run the action once this transaction is on disk, still under the writers' lock."""
     connection.info[_AFTER_COMMIT].append(action)
+
+
+def is_first(connection: sa.Connection, name: str) -> bool:
+    """Tell whether this transaction asks by that name for the first time."""
+    asked: set[str] = connection.info[_ASKED]
+    return not (name in asked or asked.add(name))  # type: ignore[func-returns-value]
 
 
 def network_file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:

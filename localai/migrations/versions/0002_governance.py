@@ -1,4 +1,4 @@
-"""API keys, rate limits, standing rules, replaced requests, and counts of checks."""
+"""API keys, rate limits, standing rules, replaced requests, epochs, counts of checks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,8 +11,9 @@ def upgrade() -> None:
     """Create the tables and what guards them."""
     _api_keys()
     _counts()
-    _standing_rules()
     _replacements()
+    _epochs()
+    _standing_rules()
     op.execute("PRAGMA user_version = 2")
 
 
@@ -52,6 +53,24 @@ def _counts() -> None:
     )
 
 
+def _epochs() -> None:
+    op.create_table(
+        "epochs",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("epoch", sa.Integer, nullable=False),
+        sa.CheckConstraint("id = 1"),
+    )
+    op.execute("INSERT INTO epochs (id, epoch) VALUES (1, 0)")
+    _refuse("epochs", "UPDATE", "an epoch only rises", "NEW.epoch <> OLD.epoch + 1")
+    _refuse("epochs", "DELETE", "the epoch is kept", "1")
+    op.execute("ALTER TABLE approvals ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0")
+    over = "NEW.epoch <> (SELECT epoch FROM epochs)"
+    granted = f"NEW.state IN ('approved', 'executing') AND {over}"
+    _refuse("approvals", "INSERT", "a request is of now", over, "_of_epoch")
+    _refuse("approvals", "UPDATE", "it is of before a restore", granted, "_of_epoch")
+    _refuse("approvals", "UPDATE", "an epoch is kept", "NEW.epoch <> OLD.epoch", "_of_its_epoch")
+
+
 def _standing_rules() -> None:
     op.create_table(
         "standing_rules",
@@ -70,6 +89,7 @@ def _standing_rules() -> None:
         sa.Column("boot_id", sa.Text, nullable=False),
         sa.Column("mono_us", sa.BigInteger, nullable=False),
         sa.Column("revoked_us", sa.BigInteger),
+        sa.Column("epoch", sa.Integer, nullable=False),
         sa.CheckConstraint("risk IN ('low', 'medium', 'high')"),
         sa.CheckConstraint(f"expires_us - created_us <= {8 * 3600 * 1_000_000 + 1_000_000}"),
     )
@@ -80,7 +100,7 @@ def _standing_rules() -> None:
     )
     fixed = (
         *("id", "approval", "tool", "workspace", "arguments", "open_arguments", "risk", "user_id"),
-        *("session", "made_by", "created_us", "expires_us", "boot_id", "mono_us"),
+        *("session", "made_by", "created_us", "expires_us", "boot_id", "mono_us", "epoch"),
     )
     changed = f"{_changed(fixed)} OR OLD.revoked_us IS NOT NULL"
     _refuse("standing_rules", "INSERT", "a rule fits the approval that makes it", unfitting)

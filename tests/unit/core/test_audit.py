@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from conftest import TurnableClock
 
-from localai.core.audit import Audit, Filter, audit_table
+from localai.core.audit import Audit, Filter, audit_table, epochs
 from localai.core.clock import Clock
 from localai.core.db import Database
 from localai.core.directories import Directories
@@ -290,6 +290,7 @@ def test_a_tail_that_was_cut_and_grown_again_is_caught(
     """The row at the anchored place has the right chain but is not the anchored one."""
     anchored = _anchor(home).read_bytes()
     _rewrite(database, lambda rows: rows[:-1])
+    _anchor(home).unlink()
     _record(recorded, database, "written after the cut")
     _anchor(home).write_bytes(anchored)
     found = recorded.verify()
@@ -450,3 +451,52 @@ def test_others_are_found_beside_a_row_that_is_no_json(
     rows[3][1] = "no json"
     _rewrite(database, lambda _: rows)
     assert recorded.page(about=Filter(actor="sumin")).total == ROWS - 1
+
+
+@pytest.mark.parametrize("kept", [0, 3, ROWS - 1])
+def test_nothing_is_written_onto_an_end_that_was_cut(
+    recorded: Audit, database: Database, rows: Rows, kept: int, home: Directories
+) -> None:
+    """Else the anchor would move, and what is gone could not be noticed any more."""
+    _rewrite(database, lambda _: rows[:kept])
+    anchored = _anchor(home).read_bytes()
+    with pytest.raises(Unavailable, match="end of the audit is gone"):
+        _record(recorded, database, "more")
+    assert _anchor(home).read_bytes() == anchored
+    assert recorded.verify().tampering == "truncated"
+
+
+def test_nothing_is_written_onto_another_end(
+    recorded: Audit, database: Database, rows: Rows
+) -> None:
+    """Of the same length."""
+    rows[-1][3] = "0" * 64
+    _rewrite(database, lambda _: rows)
+    with pytest.raises(Unavailable, match="not the one that was written"):
+        _record(recorded, database, "more")
+
+
+def test_an_older_copy_goes_on_when_somebody_says_so_and_in_a_new_epoch(
+    recorded: Audit, database: Database, rows: Rows, home: Directories
+) -> None:
+    """By removing the anchor; the audit tells that it was gone."""
+    _rewrite(database, lambda _: rows[:5])
+    _anchor(home).unlink()
+    _record(recorded, database, "more")
+    events = [entry.event for entry in recorded.page().items]
+    assert events[:2] == ["tried", "audit.anchor-lost"]
+    assert recorded.verify().is_whole
+    with database.read() as connection:
+        assert connection.scalar(sa.select(epochs.c.epoch)) == 1
+    _record(recorded, database, "and more")
+    with database.read() as connection:
+        assert connection.scalar(sa.select(epochs.c.epoch)) == 1
+
+
+@pytest.mark.parametrize("to", [-1, 0, 2])
+def test_an_epoch_only_rises(database: Database, to: int) -> None:
+    """By one, and it is never gone."""
+    with pytest.raises(Conflict), database.transaction() as connection:
+        connection.execute(sa.update(epochs).values(epoch=to))
+    with pytest.raises(Conflict), database.transaction() as connection:
+        connection.execute(sa.delete(epochs))

@@ -210,10 +210,11 @@ def test_a_database_that_vanishes_denies(rbac: Rbac, operator: Actor, database: 
 
 
 def test_a_database_that_is_put_in_its_place_is_the_one_that_counts(
-    rbac: Rbac, operator: Actor, database: Database, migrated: Path
+    rbac: Rbac, operator: Actor, database: Database, migrated: Path, home: Directories
 ) -> None:
     """Nobody of the old one is known in it."""
     rbac.require(operator, "audit:read")
+    (home.keys / "audit.anchor").unlink()
     database.path.with_suffix(".new").write_bytes(migrated.read_bytes())
     database.path.with_suffix(".new").replace(database.path)
     for suffix in ("-wal", "-shm"):
