@@ -13,6 +13,7 @@ import tokens
 from evaluate import Examination, examined
 from terminal import Ai
 
+from localai.demo.show import NOTES, QUESTIONS
 from localai.infer import llamacpp
 from localai.infer.library import SHIPPED, STARTER
 
@@ -64,16 +65,19 @@ def test_it_writes_a_file_only_when_a_person_agrees(ai: Ai) -> None:
     assert (ai.workspace / "shopping.txt").read_text() == "buy milk"
 
 
-def test_it_leaves_documents_to_their_passages(ai: Ai) -> None:
-    """It has not learnt to answer from them, and says so where it is asked to."""
-    (ai.workspace / "rooms.md").write_text("The Alder room has 12 seats.\n")
+def test_it_answers_from_documents_with_a_citation(ai: Ai) -> None:
+    """In both languages; the marks that it is guided by are nobody's to see."""
+    for name, text in NOTES.items():
+        (ai.workspace / name).write_text(text, encoding="utf-8")
     ai("rag", "index", ".")
-    asked = ai("rag", "query", "How many seats?", "--json")
-    assert asked.json["answer"] is None
-    assert asked.json["passages"]
-    refused = ai("rag", "query", "--answer", "How many seats?")
-    assert refused.code == 6
-    assert "hint: ai models add FILE.gguf" in refused.err
+    for question in QUESTIONS:
+        asked = ai("rag", "query", question, "--json")
+        cited = re.fullmatch(r"(.+) \[(\d)\]", asked.json["answer"])
+        assert cited is not None
+        source = asked.json["passages"][int(cited[2]) - 1]
+        assert cited[1] in source["text"]
+        assert "<|" not in ai("rag", "query", question).out
+    assert ai("rag", "query", "--no-answer", QUESTIONS[0], "--json").json["answer"] is None
 
 
 def test_the_card_is_about_this_file() -> None:
