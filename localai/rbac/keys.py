@@ -22,7 +22,7 @@ from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database
 from localai.core.errors import Conflict, Denied, Invalid, NotFound
 from localai.core.ids import check_prefix, new_id, only
-from localai.core.records import Page
+from localai.core.records import Page, page_of
 from localai.rbac.permissions import PERMISSIONS, Actor
 from localai.rbac.service import Rbac
 from localai.rbac.tables import api_keys as k
@@ -94,12 +94,7 @@ class Keys:
         now = self._clock.now_us()
         with self._database.read() as connection:
             found = tuple(_key(row, now) for row in connection.execute(_ALL))
-        ids = [key.id for key in found]
-        if cursor is not None and cursor not in ids:
-            raise Invalid(f"{cursor!r} is not a cursor of this list", hint="ai keys list")
-        start = ids.index(cursor) + 1 if cursor else 0
-        items = found[start : start + limit]
-        return Page(items, len(found), items[-1].id if found[start + limit :] else None)
+        return page_of(found, lambda key: key.id, limit=limit, cursor=cursor, hint="ai keys list")
 
     def rotate(self, actor: Actor, prefix: str, *, overlap_s: int) -> NewKey:
         """A new key for the same use; the old one holds for `overlap_s` seconds more."""

@@ -13,7 +13,7 @@ from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database
 from localai.core.errors import Conflict, Invalid, NotFound
 from localai.core.escape import is_mixed_script
-from localai.core.records import Page
+from localai.core.records import Page, page_of
 from localai.rbac.permissions import (
     PERMISSIONS,
     ROLE_WORDS,
@@ -95,12 +95,8 @@ class Users:
         self._rbac.require(actor, "users:read")
         with self._database.read() as connection:
             found = tuple(_user(row) for row in connection.execute(_ALL))
-        names = [user.name for user in found]
-        if cursor is not None and cursor not in names:
-            raise Invalid(f"{cursor!r} is not a cursor of this list", hint="ai users list")
-        start = names.index(cursor) + 1 if cursor else 0
-        items = found[start : start + limit]
-        return Page(items, len(found), items[-1].name if found[start + limit :] else None)
+        hint = "ai users list"
+        return page_of(found, lambda user: user.name, limit=limit, cursor=cursor, hint=hint)
 
     def get(self, actor: Actor, name: str) -> User:
         """One user; NotFound for a name that nobody has."""
