@@ -12,7 +12,8 @@ from localai.core.canonical import canonical
 from localai.core.clock import seconds
 
 if TYPE_CHECKING:
-    from localai.core.audit import Entry, Verification
+    from localai.core.audit import Entry
+    from localai.core.chain import Verification
     from localai.core.records import Page
 
 app = noun("Read and prove the audit.")

@@ -1,16 +1,13 @@
 """The audit: an append-only table, each row chained to the one before by HMAC-SHA256.
 
-    mac = HMAC-SHA256(key, previous mac || canonical body)
-
 The key lies outside the database, and so does the anchor (sequence and MAC of the newest row):
 a plain chain would miss a cut tail and a chain rewritten from the start. A row is written in
 the transaction of the change that it records; the anchor follows once that is on disk.
 """
 
-import hashlib
 import hmac
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from localai.core.canonical import canonical, parse_object
+from localai.core.chain import GENESIS, Verification, mac_of, prove
 from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database, after_commit, is_first, metadata
-from localai.core.errors import Invalid, NotFound, Unavailable
+from localai.core.errors import NotFound, Unavailable
 from localai.core.files import private_dir
 from localai.core.log import logger
 from localai.core.records import Page
@@ -44,7 +42,6 @@ epochs = sa.Table(
 EPOCH = sa.select(epochs.c.epoch).scalar_subquery()
 
 _RAISE_EPOCH = sa.update(epochs).values(epoch=epochs.c.epoch + 1)
-_GENESIS = "0" * 64
 _TAIL = sa.select(audit_table.c.seq, audit_table.c.mac).order_by(audit_table.c.seq.desc()).limit(1)
 _APPEND = sa.insert(audit_table)
 _COUNT = sa.select(sa.func.count()).select_from(audit_table)
@@ -104,31 +101,6 @@ class Filter:
         return [condition() for value, condition in given if value is not None]
 
 
-@dataclass(frozen=True)
-class Verification:
-    """What checking the whole chain found; `problems` is empty when it is whole.
-
-    `first_bad` is the first row that is not as it was written, `tampering` the class of what was
-    done to it: edited, deleted, swapped, inserted, rehashed, truncated or rewritten.
-    """
-
-    entries: int
-    anchored: int | None
-    problems: tuple[str, ...]
-    first_bad: int | None = None
-    tampering: str | None = None
-    unknowable: tuple[str, ...] = (
-        "who did it, and what stood there before",
-        "a chain rewritten by somebody who had both the key and the anchor",
-        "what an administrator kept from being recorded at all",
-    )
-
-    @property
-    def is_whole(self) -> bool:
-        """No row was changed, removed, swapped, inserted or cut off."""
-        return not self.problems
-
-
 class Audit:
     """Appends to the chain, reads it and proves it."""
 
@@ -179,7 +151,7 @@ class Audit:
         subject: str,
         details: Mapping[str, Any],
     ) -> "_End":
-        seq, prev = (tail.seq + 1, tail.mac) if tail else (1, _GENESIS)
+        seq, prev = (tail.seq + 1, tail.mac) if tail else (1, GENESIS)
         entry = {
             "seq": seq,
             "at_us": self._clock.now_us(),
@@ -189,7 +161,7 @@ class Audit:
             "details": dict(details),
         }
         body = canonical(entry).decode()
-        mac = _mac(self._key(), prev, body)
+        mac = mac_of(self._key(), prev, body)
         connection.execute(_APPEND, {"seq": seq, "body": body, "prev": prev, "mac": mac})
         return _End(seq, mac)
 
@@ -229,68 +201,9 @@ class Audit:
         """Recompute every MAC from the first row and compare the end with the anchor."""
         # The anchor first: a row committed after this reading only makes the chain longer.
         anchor = self._read_anchor()
-        anchored = anchor[0] if anchor else None
         with self._database.read() as connection:
             rows = connection.execution_options(yield_per=1000).execute(_ALL)
-            count, at_anchor, bad = self._walk(rows, anchored)
-            rest = list(rows.fetchmany(2)) if bad else []
-            others = {_sequence(row.body) for row in rest}
-            count += len(rest)
-            for row in rows if bad else ():
-                others.add(_sequence(row.body))
-                count += 1
-        if bad is not None:
-            is_longer = anchored is not None and count > anchored
-            tampering = self._tampering(bad, rest, others, is_longer=is_longer)
-            told = f"row {bad.row.seq} is not as it was written: {_WORDS[tampering]}"
-            return Verification(count, anchored, (told,), bad.row.seq, tampering)
-        if anchor is None:
-            missing = ("the anchor is missing or unreadable",) if count else ()
-            return Verification(count, None, missing)
-        if anchor[0] > count:
-            told = f"{anchor[0] - count} of the newest rows are gone"
-            return Verification(count, anchored, (told,), count + 1, "truncated")
-        if at_anchor != anchor[1]:
-            told = f"row {anchor[0]} is not the one that was anchored: {_WORDS['rewritten']}"
-            return Verification(count, anchored, (told,), anchor[0], "rewritten")
-        return Verification(count, anchored, ())
-
-    def _walk(
-        self, rows: "sa.CursorResult[Any]", anchored: int | None
-    ) -> tuple[int, str | None, "_Bad | None"]:
-        """How many rows, the MAC of the anchored one, and the first row that is wrong."""
-        key, prev, count, at_anchor = self._key(), _GENESIS, 0, None
-        for row in rows:
-            count += 1
-            is_true = hmac.compare_digest(row.mac, _mac(key, prev, row.body))
-            if not (is_true and row.prev == prev and row.seq == count == _sequence(row.body)):
-                return count, at_anchor, _Bad(row, prev, count)
-            prev = row.mac
-            if row.seq == anchored:
-                at_anchor = row.mac
-        return count, at_anchor, None
-
-    def _tampering(
-        self, bad: "_Bad", rest: Sequence[Any], others: set[int | None], *, is_longer: bool
-    ) -> str:
-        """What was done, as far as the rows that follow can tell.
-
-        A row of ours has a MAC that is right for the predecessor which it names, wherever it
-        stands now; one that somebody without the key has made has not.
-        """
-        row, following = bad.row, rest[0] if rest else None
-        is_inserted = following is not None and following.prev == bad.prev
-        if is_inserted and (rest[1].prev == rest[0].mac if rest[1:] else is_longer):
-            return "inserted"
-        said = _sequence(row.body)
-        if self._is_ours(row):
-            return "swapped" if bad.place in others else "deleted" if said else "edited"
-        if following is not None and not self._is_ours(following) and following.prev == row.mac:
-            return "rehashed"
-        return "inserted" if following is None and is_longer else "edited"
-
-    def _is_ours(self, row: Any) -> bool:
-        return hmac.compare_digest(row.mac, _mac(self._key(), row.prev, row.body))
+            return prove(rows, self._key(), anchor)
 
     def _read_anchor(self) -> tuple[int, str] | None:
         try:
@@ -324,37 +237,6 @@ class _End:
 
 def _is_other(anchor: tuple[int, str], tail: Any) -> bool:
     return anchor[0] == tail.seq and not hmac.compare_digest(anchor[1], tail.mac)
-
-
-@dataclass(frozen=True)
-class _Bad:
-    """A row that is wrong, the MAC before it, and the place that it should have."""
-
-    row: Any
-    prev: str
-    place: int
-
-
-_WORDS = {
-    "edited": "its text or its MAC was edited",
-    "deleted": "rows before it were deleted",
-    "swapped": "rows were swapped",
-    "inserted": "it was inserted",
-    "rehashed": "the chain was made anew from here, without the key",
-    "rewritten": "the end was cut and written again, or all was made anew with the key",
-}
-
-
-def _mac(key: bytes, prev: str, body: str) -> str:
-    return hmac.new(key, f"{prev}{body}".encode(), hashlib.sha256).hexdigest()
-
-
-def _sequence(body: str) -> int | None:
-    try:
-        value = parse_object(body).get("seq")
-    except Invalid:
-        return None
-    return value if isinstance(value, int) else None
 
 
 def _entry(body: str) -> Entry:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from localai.core.audit import Audit, Entry, Filter, Verification
+from localai.core.audit import Audit, Entry, Filter
+from localai.core.chain import Verification
 from localai.core.config_file import write_setting
 from localai.core.db import Database
 from localai.core.errors import Invalid
