@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -87,10 +88,18 @@ def print_fields(fields: Mapping[str, object]) -> None:
     """Names and values on stdout, one pair a line; values keep their line breaks."""
     width = max((len(name) for name in fields), default=0)
     for name, value in fields.items():
-        first, *rest = visible(_cell(value), lines=True).split("\n")
+        first, *rest = _folded(value, stdout().width - width - len(_GAP))
         print_line(f"{name:{width}}  {first}")
         for line in rest:
             print_line(f"{'':{width}}  {line}")
+
+
+def _folded(value: object, width: int) -> Sequence[str]:
+    """The lines of a value; on a terminal a long list is broken between its elements."""
+    text = visible(_cell(value), lines=True)
+    if isinstance(value, list | tuple) and sys.stdout.isatty():
+        return textwrap.wrap(text, max(width, _LAST), break_on_hyphens=False) or [""]
+    return text.split("\n")
 
 
 def print_line(line: str, *, lines: bool = False, flush: bool = False) -> None:
