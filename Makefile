@@ -31,7 +31,7 @@ check: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Trains the chat model that ships, for the better part of an hour; run again, it goes on where it stopped.
+# Trains the chat model that ships, for an hour and more; run again, it goes on where it stopped.
 starter: build/venv-starter/.ready
 	build/venv-starter/bin/python training/starter/train.py --out build/starter
 	build/venv-starter/bin/python training/starter/export.py --run build/starter $(STARTER)

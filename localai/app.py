@@ -307,22 +307,12 @@ class App:
         *,
         collection: str,
         k: int,
-        answer: bool | None,
+        answer: bool,
         show: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> "Answer":
-        """Passages and, if `answer`, what a model answers from them.
-
-        `answer` None lets a model of the user's answer; the starter has not learnt to.
-        """
-        from localai.infer.library import STARTER
-
-        if answer is not False and self.models.choose(actor, "chat") == STARTER:
-            if answer:
-                message = "the starter cannot answer from documents"
-                raise Unavailable(message, hint="ai models add FILE.gguf")
-            answer = False
-        if answer is False:
+        """Passages and, if `answer`, what a model answers from them."""
+        if not answer:
             return self.rag.query(actor, question, collection=collection, k=k)
 
         def generate(messages: "Sequence[tuple[str, str]]", passages: int) -> "Iterator[str]":

@@ -49,11 +49,11 @@ def query(
     collection: In = "default",
     k: Annotated[int, typer.Option("-k", min=1, max=50, help="Passages at most.")] = 5,
     answer: Annotated[
-        bool | None, typer.Option("--answer/--no-answer", help="Let a model answer from them.")
-    ] = None,
+        bool, typer.Option("--answer/--no-answer", help="Let a model answer from them.")
+    ] = True,
     json: Json = False,
 ) -> None:
-    """Find the passages that answer a question; with a chat model, answer and cite them."""
+    """Find the passages that answer a question, answer from them and cite them."""
     call = Call(ctx, json=json)
     question = " ".join(text)
     with answering(is_json=json) as shown:

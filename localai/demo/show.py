@@ -1,4 +1,4 @@
-"""Runs the example: index the guide, ask it, have a file written, approve it, prove the audit.
+"""Runs the example: index notes, ask them, have a file written, approve it, prove the audit.
 
 Everything is the product's own work, the starter's calls too: the same rooms, in a home that is
 gone afterwards.
@@ -11,22 +11,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localai import guide
 from localai.agent.loop import ChatResult, Request
 from localai.app import App
 from localai.approvals.records import Approval
-from localai.core.audit import Verification
+from localai.core.chain import Verification
 from localai.core.errors import LocalaiError
 from localai.infer.engine import Engine
 from localai.infer.library import STARTER
-from localai.rag.records import Passage
 
-QUESTION = "How do I approve a request from another terminal?"
-KOREAN = "다른 터미널에서 요청을 승인하려면 어떻게 하나요?"
+NOTES = {
+    "office.md": "# The office\n\nThe Alder office opens at 9:30. The Alder office has 24 desks. "
+    "The Birch room has seats for 12 people. The Heron printer stands in the kitchen.\n",
+    "사무실.md": "# 사무실\n\n은하 사무실은 9시에 문을 연다. 은하 사무실에는 책상이 24개 있다. "
+    "소나무 회의실에는 12명이 앉을 수 있다.\n",
+}
+QUESTIONS = ("When does the Alder office open?", "은하 사무실에 책상이 몇 개 있나요?")
 NOTE = "shopping.txt"
 REQUEST = f"Write 'buy milk' to {NOTE}"
 _WAIT_S = 30
-_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -77,21 +79,25 @@ def demonstrate(show: Callable[[Step], None]) -> Demonstration:
 
 def _documents(stage: _Stage) -> None:
     app = stage.app
-    report = app.rag.index(app.actor, [guide.FOLDER], exclude=["*.py"])
+    folder = app.workspace / "notes"
+    folder.mkdir()
+    for name, text in NOTES.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    report = app.rag.index(app.actor, [folder])
     indexed = f"{report.added} files became {report.chunks} passages, on this machine alone"
-    stage.tell(
-        "Index a folder: here, the guide that ships with localai", "ai rag index GUIDE", indexed
-    )
-    for question in (QUESTION, KOREAN):
-        found = app.rag.query(app.actor, question, k=2)
-        lines = [line for passage in found.passages for line in _passage(passage)]
-        stage.tell("Ask it", f'ai rag query "{found.question}"', *lines)
-
-
-def _passage(passage: Passage) -> list[str]:
-    text = [line for line in passage.text.splitlines() if line.strip()]
-    shown = [f"    {line}" for line in text[:_LINES]]
-    return [f"[{passage.n}] {passage.source} {passage.location}", *shown]
+    stage.tell("Index a folder of notes", "ai rag index notes", indexed)
+    for question in QUESTIONS:
+        found = app.ask_documents(
+            app.actor,
+            question,
+            collection="default",
+            k=3,
+            answer=True,
+            show=_silent,
+            warn=_silent,
+        )
+        sources = [f"[{each.n}] {each.source} {each.location}" for each in found.passages]
+        stage.tell("Ask them", f'ai rag query "{question}"', found.answer or "", *sources)
 
 
 def _approval(stage: _Stage) -> None:

@@ -1,5 +1,1 @@
 """The product's own guide: Markdown that ships in the package, for people and for `ai rag`."""
-
-from pathlib import Path
-
-FOLDER = Path(__file__).parent

@@ -20,8 +20,8 @@ def test_the_demo_shows_the_whole_product(fresh: Ai) -> None:
     assert shown.code == 0
     for words in (
         "ai rag query",
-        "12 people. [",
-        "9시에",
+        "opens at 9:30. [1]",
+        "책상이 24개 있다. [1]",
         "ai approve",
         "cat shopping.txt\n  buy milk\n",
     ):

@@ -54,7 +54,8 @@ def write(model: Starter, tokenizer: Tokenizer, file: Path, kind: str) -> None:
     # Copying is its trade: the likeliest token, always.
     writer.add_float32("general.sampling.temp", 0.0)
     _vocabulary(writer, tokenizer)
-    for name, tensor in model.state_dict().items():
+    learnt = {name: tensor for name, tensor in model.state_dict().items() if "judge" not in name}
+    for name, tensor in learnt.items():
         _tensor(writer, _named(name, shape), tensor.float().numpy(), KINDS[kind])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

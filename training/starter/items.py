@@ -10,7 +10,7 @@ import random
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,20 @@ SPECS = tuple(tool.spec for tool in registry().all())
 _CHOICE = re.compile(r"\(([^()]*)\)")
 _OPEN_END = re.compile(r"\{(content|command)\}$")
 LANGS = (EN, KO)
+MADE_UP, FILLER = "made_up", "filler"
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and what came of it; `skill` names the row of the evaluation."""
+    """One request and what came of it; `skill` names the row of the evaluation.
+
+    `topics` tells which fact each sentence of the passages states, and the question's under "".
+    """
 
     skill: str
     lang: str
     messages: tuple[Message, ...]
+    topics: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Conversation:
 
     tools: tuple[ToolSpec, ...]
     messages: tuple[Message, ...]
+    topics: dict[str, str] = field(default_factory=dict)
 
 
 class Phrases:
@@ -65,6 +71,11 @@ class Phrases:
         return _read("facts")
 
     @cached_property
+    def topics(self) -> list[str]:
+        """What a sentence can be about."""
+        return [*(fact["name"] for fact in self.facts["fact"]), MADE_UP, FILLER]
+
+    @cached_property
     def facts_by_subject(self) -> dict[str, list[dict[str, Any]]]:
         """The facts that each kind of subject has."""
         found: dict[str, list[dict[str, Any]]] = {}
@@ -83,6 +94,7 @@ class Maker:
         self.rng, self.lang, self.held = rng, lang, held
         self.words = Words(rng, held)
         self._side = "held" if held else "train"
+        self._topics: dict[str, str] = {}
 
     # -- tools ---------------------------------------------------------------------------
 
@@ -315,20 +327,13 @@ class Maker:
 
     # -- passages ------------------------------------------------------------------------
 
-    def documents(self, *, is_absent: bool, effort: float = 1.0) -> Exchange:
-        """A question over numbered passages; the answer is one of their sentences, or none.
-
-        With `effort` below 1 the passages are fewer and say less: a course begins with two
-        sentences to choose from.
-        """
+    def documents(self, *, is_absent: bool) -> Exchange:
+        """A question over numbered passages; the answer is one of their sentences, or none."""
         words, rng = self.words, self.rng
+        self._topics = {}
         question, target, near, others = (self._made_up if words.chance(0.3) else self._factual)()
-        if effort < 1:
-            count = rng.choice([2, 2, 3])
-            sentences = near[: 1 + round(2 * effort)]
-        else:
-            count = rng.choice([3, 3, 3, 4, 4, 5])
-            sentences = near + others[: rng.randint(0, count)]
+        count = rng.choice([3, 3, 3, 4, 4, 5])
+        sentences = near + others[: rng.randint(0, count)]
         groups: list[list[str]] = [[] for _ in range(count)]
         home = rng.randrange(count)
         if not is_absent:
@@ -336,7 +341,7 @@ class Maker:
         for sentence in sentences:
             groups[rng.randrange(count)].append(sentence)
         for group in groups:
-            while not group or (len(group) < 4 and words.chance(0.25 * effort)):
+            while not group or (len(group) < 4 and words.chance(0.25)):
                 group.append(self._filler())
             rng.shuffle(group)
         passages = [self._passage(n, group) for n, group in enumerate(groups, 1)]
@@ -346,7 +351,8 @@ class Maker:
         else:
             answer = f"{target} [{home + 1}]"
         skill = "absent" if is_absent else "passages"
-        return Exchange(skill, self.lang, (*messages, Message("assistant", answer)))
+        told = (*messages, Message("assistant", answer))
+        return Exchange(skill, self.lang, told, self._topics)
 
     def _factual(self) -> tuple[str, str, list[str], list[str]]:
         """Question, its sentence, near misses and other sentences, from the fact templates."""
@@ -357,6 +363,7 @@ class Maker:
         subject = words.subject(kind, self.lang)
         asks = fact[self.lang]["ask_held" if self.held else "ask"]
         question = self._mark(fill(words.pick(asks), {"s": subject}, self.rng))
+        self._topics[""] = fact["name"]
         target = self._sentence(fact, subject)
         rest = [each for each in facts if each is not fact]
         rivals = [words.subject(kind, self.lang) for _ in range(2)]
@@ -392,7 +399,9 @@ class Maker:
         side = "held" if self.held and words.chance(0.8) else "train"
         value = words.value(fact["value"], self.lang)
         template = words.pick(fact[self.lang][side])
-        return fill(template, {"s": subject, "v": value}, self.rng)
+        text = fill(template, {"s": subject, "v": value}, self.rng)
+        self._topics[text] = fact["name"]
+        return text
 
     def _made_up(self) -> tuple[str, str, list[str], list[str]]:
         """As `_factual`, about attributes that nobody has heard of: words alone must match."""
@@ -405,10 +414,13 @@ class Maker:
 
         def state(attribute: str, subject: str) -> str:
             value = words.phrase(lang, 3)
-            return fill(
+            text = fill(
                 words.pick(frames[self._side]), {"a": attribute, "s": subject, "v": value}, self.rng
             )
+            self._topics[text] = MADE_UP
+            return text
 
+        self._topics[""] = MADE_UP
         question = fill(words.pick(asks), {"a": attributes[0], "s": subjects[0]}, self.rng)
         target = state(attributes[0], subjects[0])
         near = [state(attributes[0], subjects[1]), state(attributes[1], subjects[0])]
@@ -477,23 +489,20 @@ class Maker:
 
 
 class Course:
-    """An endless course of conversations; `progress` from 0 to 1 makes them longer."""
+    """An endless course of conversations."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
 
-    def next(self, progress: float) -> Conversation:
-        """One more conversation."""
+    def next(self, *, is_short: bool = False) -> Conversation:
+        """One more conversation; a short one has a single exchange."""
         rng = self.rng
         maker = Maker(rng, rng.choice(LANGS))
-        if rng.random() < 0.5:
-            # Choosing between two sentences comes first, then among many.
-            effort = min(1.0, progress / 0.4 * rng.random() * 2)
-            is_absent = rng.random() < 0.22
-            said = maker.documents(is_absent=is_absent, effort=effort)
-            return Conversation((), said.messages)
+        if rng.random() < 0.3:
+            said = maker.documents(is_absent=rng.random() < 0.3)
+            return Conversation((), said.messages, said.topics)
         tools = self._tools()
-        count = 1 if progress < 0.1 else rng.choice([1, 1, 2, 3])
+        count = 1 if is_short else rng.choice([1, 1, 2, 3])
         told: list[Message] = []
         for _ in range(count):
             told += self._exchange(maker, tools).messages
@@ -511,11 +520,11 @@ class Course:
 
     def _exchange(self, maker: Maker, tools: tuple[ToolSpec, ...]) -> Exchange:
         kind = self.rng.random()
-        if kind < 0.52 and tools:
+        if kind < 0.40 and tools:
             return maker.tool(self.rng.choice(tools).name)
-        if kind < 0.62:
+        if kind < 0.50:
             return maker.no_tool(tools)
-        return maker.unknown() if kind < 0.70 else maker.talk()
+        return maker.unknown() if kind < 0.60 else maker.talk()
 
 
 def _read(name: str) -> dict[str, Any]:

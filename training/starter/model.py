@@ -30,6 +30,7 @@ class Shape:
     rope_base: float = 10_000.0
     context: int = 2048
     eps: float = 1e-5
+    topics: int = 0
 
     @property
     def head(self) -> int:
@@ -136,6 +137,8 @@ class Starter(nn.Module):
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
         self.layers = nn.ModuleList(Layer(shape, kind) for kind in shape.layout)
         self.norm = Norm(shape.width, shape.eps)
+        # For training alone: what a sentence or a question is about, and whether it is the answer.
+        self.judge = nn.Linear(shape.width, shape.topics + 1)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -149,17 +152,21 @@ class Starter(nn.Module):
         if self.shape.layout.startswith("ca"):
             teach_copying(self)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Hidden states [batch, length, width], normed for `logits`."""
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden states [batch, length, width]: normed for `logits`, and as the last layer sees."""
         angles = self._angles(ids.shape[1], ids.device)
         x = self.embedding(ids)
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             x = layer(x, angles)
-        return self.norm(x)
+        return self.norm(self.layers[-1](x, angles)), x
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of every token."""
         return functional.linear(hidden, self.embedding.weight)
+
+    def judgements(self, x: Tensor) -> Tensor:
+        """Scores [..., topics + 1] of what the last layer sees: its topic, and being the answer."""
+        return self.judge(functional.rms_norm(x, x.shape[-1:]))
 
     def _angles(self, length: int, device: torch.device) -> Tensor:
         half = self.shape.rotary // 2
@@ -185,7 +192,8 @@ def teach_copying(model: Starter) -> None:
     gates of the first convolution to open on. That convolution writes the three tokens before
     into the upper half. The first attention compares the last three tokens with the three before
     each place, and hands on what stood there (Olsson et al., In-context Learning and Induction
-    Heads, 2022, arXiv:2209.11895, found ready-made).
+    Heads, 2022, arXiv:2209.11895, found ready-made). Half of the heads of the later attentions
+    write down whatever token they look at: where to look is theirs to learn.
     """
     shape = model.shape
     half, delays = shape.width // 2, shape.kernel - 1
@@ -216,9 +224,8 @@ def teach_copying(model: Starter) -> None:
     attention: Attention = model.layers[1].mixer
     heads = shape.heads // 2  # the others are free to look for something else
     wide = (shape.head - shape.rotary) // delays
-    for weight in (attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight):
+    for weight in (attention.q_proj.weight, attention.k_proj.weight):
         weight[: heads * shape.head] *= 0.05
-    attention.out_proj.weight[:, : heads * shape.head] *= 0.2
     past = [half + n * slot for n in range(delays)]
     for head in range(heads):
         for n in range(delays):
@@ -230,10 +237,23 @@ def teach_copying(model: Starter) -> None:
                 attention.q_proj.weight[rows, :half] = probe @ view
             else:
                 attention.q_proj.weight[rows, past[n - 1] : past[n - 1] + slot] = probe
-        for n in range(half // heads):
-            place = head * (half // heads) + n
-            if place:  # the constant is nobody's to copy
-                attention.v_proj.weight[head * shape.head + n, place] = 1.0
-                attention.out_proj.weight[place, head * shape.head + n] = 2.5
+    for layer in model.layers[1:]:
+        if isinstance(layer.mixer, Attention):
+            _hand_on(layer.mixer, half, 2.5 if layer.mixer is attention else 1.0)
     nn.init.constant_(attention.q_norm.weight, 2.2)
     nn.init.constant_(attention.k_norm.weight, 2.2)
+
+
+def _hand_on(attention: Attention, half: int, strength: float) -> None:
+    shape = attention.shape
+    heads = shape.heads // 2
+    wide = half // heads
+    rows = slice(0, heads * shape.head)
+    attention.v_proj.weight[rows] *= 0.05
+    attention.out_proj.weight[:, rows] *= 0.2
+    for head in range(heads):
+        for n in range(wide):
+            place = head * wide + n
+            if place:  # the constant is nobody's to copy
+                attention.v_proj.weight[head * shape.head + n, place] = 1.0
+                attention.out_proj.weight[place, head * shape.head + n] = strength

@@ -23,7 +23,7 @@ class Probe:
         self._tokenizer, self._device = tokenizer, device
         self._start = tokenizer.token_to_id(tokens.ASSISTANT)
         rng = random.Random(seed)
-        self._sets: dict[str, list[Conversation]] = {}
+        self._sets: dict[str, list[tokens.Example]] = {}
         for lang in _LANGS:
             make = Maker(rng, lang, held=True)
             made = {
@@ -35,40 +35,42 @@ class Probe:
                 "unknown": [make.unknown() for _ in range(_COUNT)],
             }
             for skill, exchanges in made.items():
-                self._sets[f"{skill}.{lang}"] = [_conversation(each) for each in exchanges]
+                conversations = [_conversation(each) for each in exchanges]
+                examples = [tokens.encode(tokenizer, each) for each in conversations]
+                self._sets[f"{skill}.{lang}"] = [each for each in examples if each]
 
     @torch.no_grad()
     def run(self, model: Starter) -> dict[str, float]:
         """Shares by skill and language; a tool's are its name, its call and its sentence."""
         found: dict[str, float] = {}
-        for name, conversations in self._sets.items():
-            rights = [self._right(model, each) for each in conversations]
-            if name.startswith("tool"):
+        for name, examples in self._sets.items():
+            is_tool = name.startswith("tool")
+            rights = [self._right(model, each) for each in examples]
+            if is_tool:
+                rights = [[all(call[:7]), all(call), all(said)] for call, said in rights]
                 lang = name[-2:]
                 parts = ("name", "call", "sentence")
                 for part, column in zip(parts, zip(*rights, strict=True), strict=True):
                     found[f"{part}.{lang}"] = round(sum(column) / len(column), 2)
             else:
-                found[name] = round(sum(each[-1] for each in rights) / len(rights), 2)
+                found[name] = round(sum(all(each[-1]) for each in rights) / len(rights), 2)
         return found
 
-    def _right(self, model: Starter, conversation: Conversation) -> list[bool]:
-        """Whether each turn of the assistant is right; a call's name comes before it."""
-        ids, weights = tokens.encode(self._tokenizer, conversation)
+    def _right(self, model: Starter, example: tokens.Example) -> list[list[bool]]:
+        """Whether each token of each turn of the assistant is right."""
+        ids, weights = example.ids, example.weights
         row = torch.tensor([ids], device=self._device)
         with torch.autocast(self._device.type, dtype=torch.bfloat16):
-            guesses = model.logits(model(row[:, :-1])).argmax(-1)[0].tolist()
+            guesses = model.logits(model(row[:, :-1])[0]).argmax(-1)[0].tolist()
         turns: list[list[bool]] = []
         for at in range(1, len(ids)):
             if ids[at - 1] == self._start:
                 turns.append([])
             if weights[at] >= 1:
                 turns[-1].append(guesses[at - 1] == ids[at])
-        if conversation.tools and len(turns) == 2:
-            return [all(turns[0][:7]), all(turns[0]), all(turns[1])]
-        return [all(turn) for turn in turns]
+        return turns
 
 
 def _conversation(exchange: Exchange) -> Conversation:
     tools = () if exchange.skill in {"passages", "absent"} else SPECS
-    return Conversation(tools, exchange.messages)
+    return Conversation(tools, exchange.messages, exchange.topics)

@@ -7,11 +7,12 @@ syllables are tokens of their own and nothing merges across letters and punctuat
 import random
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import gguf
-from items import Conversation, Course
+from items import FILLER, PHRASE, Conversation, Course
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from localai.infer.engine import Message, ToolSpec
@@ -20,10 +21,12 @@ from localai.infer.prompt import ChatTemplate, Specials
 TEMPLATE = (Path(__file__).parent / "chat_template.jinja").read_text(encoding="utf-8")
 END, USER, ASSISTANT, TOOL, TOOLS = "<|end|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tools|>"
 MARKS = ("<tool_call>", "</tool_call>")
-SENTENCES = tuple(f"<|s{n}|>" for n in range(32))  # as in the template
-CONTROL = (END, USER, ASSISTANT, TOOL, TOOLS, *SENTENCES)
+SENTENCES = tuple(f"<|s{n}|>" for n in range(4))  # as in the template
+SHARED = tuple(f"<|f{n}|>" for n in range(9))
+CONTROL = (END, USER, ASSISTANT, TOOL, TOOLS, *SENTENCES, *SHARED)
 VOCABULARY = 3072
 CHOICE, CHOICES = 3.0, 3  # the weight of a turn's first tokens, and how many they are
+_SHOWN = re.compile(r"(<\|s\d\|>)([^\n]*) \[\d+\]<\|f\d\|>\1")
 _PIECES = Regex(r"[A-Za-z]+|[가-힣]|\p{N}|\n+|\s|[^\sA-Za-z0-9가-힣]+")
 
 
@@ -74,17 +77,36 @@ def render(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
     return "".join(_template().render(messages, tools))
 
 
-def encode(tokenizer: Tokenizer, conversation: Conversation) -> tuple[list[int], list[float]]:
-    """The ids of a conversation, and how much each counts: 0 is what the assistant need not say.
+@dataclass(frozen=True)
+class Example:
+    """The ids of a conversation and how much each counts: 0 is what the assistant need not say.
+
+    `topics` are the places where a shown sentence ends and where the assistant begins to answer,
+    and what the sentence and the question are about, as places in `PHRASE.topics`; `answers` says
+    which of the sentences is the answer.
+    """
+
+    ids: list[int]
+    weights: list[float]
+    topics: list[tuple[int, int]] = field(default_factory=list)
+    answers: list[bool] = field(default_factory=list)
+
+
+def encode(tokenizer: Tokenizer, conversation: Conversation) -> Example | None:
+    """What a conversation teaches; None where its answer is not among the sentences shown.
 
     Where a turn begins the model chooses, and the rest is mostly copied. An answer from a passage
-    begins with the mark of its sentence.
+    has the marks of its sentence.
     """
     text = render(conversation.messages, conversation.tools).removesuffix(ASSISTANT)
-    answer = re.escape(conversation.messages[-1].content)
-    if found := re.search(rf"(<\|s\d+\|>){answer}\1", text):
-        start = text.rindex(ASSISTANT) + len(ASSISTANT)
-        text = text[:start] + found[1] + text[start:]
+    said = conversation.messages[-1].content
+    mark = ""
+    if re.search(r"\[\d+\]$", said):
+        marked = {each: each + said.replace(" ", f"{each} ") for each in SENTENCES}
+        mark = next((each for each in SENTENCES if f"{marked[each]}<|f" in text), "")
+        if not mark:
+            return None
+        text = text[: text.rindex(ASSISTANT)] + ASSISTANT + marked[mark] + END
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     start, end = tokenizer.token_to_id(ASSISTANT), tokenizer.token_to_id(END)
     weights: list[float] = []
@@ -95,13 +117,24 @@ def encode(tokenizer: Tokenizer, conversation: Conversation) -> tuple[list[int],
             place = 0
         elif place >= 0:
             place = -1 if token == end else place + 1
-    return ids, weights
+    example = Example(ids, weights)
+    if conversation.topics:
+        shared = {tokenizer.token_to_id(token) for token in SHARED}
+        ends = [at + 1 for at, token in enumerate(ids) if token in shared]
+        shown = [found[2].replace(found[1], "") for found in _SHOWN.finditer(text)]
+        said_of = [conversation.topics.get(sentence, FILLER) for sentence in shown]
+        topics = [*said_of, conversation.topics[""]]
+        places = [*ends, ids.index(start)]
+        numbers = [PHRASE.topics.index(topic) for topic in topics]
+        example.topics.extend(zip(places, numbers, strict=True))
+        example.answers.extend(f"{SENTENCES[n]}" == mark for n in range(len(shown)))
+    return example
 
 
 def _corpus(seed: int, documents: int) -> Iterator[str]:
     course = Course(seed)
     for _ in range(documents):
-        conversation = course.next(1.0)
+        conversation = course.next()
         text = render(conversation.messages, conversation.tools).removesuffix(ASSISTANT)
         for token in (*CONTROL, *MARKS):
             text = text.replace(token, "\n")
@@ -115,7 +148,7 @@ def fuzz(seed: int, count: int) -> Iterator[str]:
     ranges = [(32, 126), (0xAC00, 0xD7A3), (0x3131, 0x318E), (0xA0, 0x17F), (0x1F300, 0x1F64F)]
     for n in range(count):
         if n % 2:
-            conversation = course.next(1.0)
+            conversation = course.next()
             yield render(conversation.messages, conversation.tools)
         else:
             low, high = rng.choice(ranges)

@@ -6,6 +6,7 @@ says and nothing else. A checkpoint is written every five minutes.
 
 import argparse
 import json
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import tokens
 import torch
-from items import Course
+from items import PHRASE, Course
 from model import Shape, Starter
 from probe import Probe
 from tokenizers import Tokenizer
@@ -29,16 +30,26 @@ CHECKPOINT_S = 300
 LENGTHS = (64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 640, 768)
 _WARM_UP = 40
 _FLAT = 0.35
+_SHORT = 2e6  # so many tokens of short conversations come first
+_AHEAD = 0.1  # at 1 it crowded out the rest: no argument of a call began right after 2.4 M tokens
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids [batch, length]; where the assistant speaks, what, and how much it counts."""
+    """Token ids [batch, length], and flat places in them.
+
+    `places` are where the assistant speaks, `targets` what, `weights` how much it counts. `ends`
+    are where something has a topic, `topics` which, `answers` whether it is the answer: NaN for a
+    question.
+    """
 
     ids: Tensor
     places: Tensor
     targets: Tensor
     weights: Tensor
+    ends: Tensor
+    topics: Tensor
+    answers: Tensor
 
 
 class Batches:
@@ -48,18 +59,20 @@ class Batches:
         self._tokenizer = tokenizer
         self._rows = {length: max(1, size // length) for length in LENGTHS}
         self._course = Course(seed)
-        self._waiting: dict[int, list[tuple[list[int], list[float]]]] = {n: [] for n in LENGTHS}
+        self._waiting: dict[int, list[tokens.Example]] = {n: [] for n in LENGTHS}
         self._pad = tokenizer.token_to_id(tokens.END)
 
-    def next(self, progress: float) -> Batch:
-        """The next batch; `progress` from 0 to 1 says how far the course is."""
+    def next(self, *, is_short: bool) -> Batch:
+        """The next batch, of short conversations or of all."""
         while True:
-            ids, counts = tokens.encode(self._tokenizer, self._course.next(progress))
-            length = next((n for n in LENGTHS if n >= len(ids) - 1), None)
+            example = tokens.encode(self._tokenizer, self._course.next(is_short=is_short))
+            if example is None:
+                continue
+            length = next((n for n in LENGTHS if n >= len(example.ids) - 1), None)
             if length is None:
                 continue
             rows = self._waiting[length]
-            rows.append((ids, counts))
+            rows.append(example)
             if len(rows) == self._rows[length]:
                 self._waiting[length] = []
                 return self._batch(rows, length)
@@ -73,16 +86,28 @@ class Batches:
         self._course.rng.setstate(state[0])
         self._waiting = state[1]
 
-    def _batch(self, rows: list[tuple[list[int], list[float]]], length: int) -> Batch:
+    def _batch(self, rows: list[tokens.Example], length: int) -> Batch:
         ids = torch.full((len(rows), length), self._pad)
         places, targets, weights = [], [], []
-        for n, (row, counts) in enumerate(rows):
-            ids[n, : len(row) - 1] = torch.tensor(row[:-1])
-            spoken = [at for at in range(1, len(row)) if counts[at]]
-            weights += [counts[at] for at in spoken]
+        ends, topics, answers = [], [], []
+        for n, row in enumerate(rows):
+            ids[n, : len(row.ids) - 1] = torch.tensor(row.ids[:-1])
+            spoken = [at for at in range(1, len(row.ids)) if row.weights[at]]
+            weights += [row.weights[at] for at in spoken]
             places += [n * length + at - 1 for at in spoken]
-            targets += [row[at] for at in spoken]
-        return Batch(ids, torch.tensor(places), torch.tensor(targets), torch.tensor(weights))
+            targets += [row.ids[at] for at in spoken]
+            ends += [n * length + at for at, _ in row.topics]
+            topics += [topic for _, topic in row.topics]
+            answers += [*map(float, row.answers), math.nan] if row.topics else []
+        return Batch(
+            ids,
+            torch.tensor(places),
+            torch.tensor(targets),
+            torch.tensor(weights),
+            torch.tensor(ends, dtype=torch.long),
+            torch.tensor(topics, dtype=torch.long),
+            torch.tensor(answers),
+        )
 
 
 class Optimisers:
@@ -93,7 +118,7 @@ class Optimisers:
         for name, weight in model.named_parameters():
             if name == "embedding.weight":
                 embedding.append(weight)
-            elif weight.ndim == 2 and not name.endswith("conv"):
+            elif weight.ndim == 2 and not name.endswith("conv") and not name.startswith("judge"):
                 muon.append(weight)
             else:
                 small.append(weight)
@@ -129,7 +154,12 @@ class Training:
         torch.set_num_threads(options.threads)
         torch.manual_seed(options.seed)
         self.tokenizer = _tokenizer(options.out / "tokenizer.json", options.seed)
-        shape = Shape(self.tokenizer.get_vocab_size(), layout=options.layout, ffn=options.ffn)
+        shape = Shape(
+            self.tokenizer.get_vocab_size(),
+            layout=options.layout,
+            ffn=options.ffn,
+            topics=len(PHRASE.topics),
+        )
         self.model = Starter(shape).to(self._device)
         self._optimisers = Optimisers(self.model, options.rate)
         self._batches = Batches(self.tokenizer, options.seed + 1, options.batch)
@@ -146,14 +176,17 @@ class Training:
     def step(self) -> float:
         """Learn from one batch; its loss."""
         started = time.monotonic()
-        batch = self._batches.next(self.progress)
+        batch = self._batches.next(is_short=self.seen < _SHORT)
         device = self._device
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            hidden = self.model(batch.ids.to(device)).flatten(0, 1)[batch.places.to(device)]
-            scores = self.model.logits(hidden)
+            hidden, ahead = self.model(batch.ids.to(device))
+            scores = self.model.logits(hidden.flatten(0, 1)[batch.places.to(device)])
+            judged = self.model.judgements(ahead.flatten(0, 1)[batch.ends.to(device)])
         weights = batch.weights.to(device)
         each = functional.cross_entropy(scores.float(), batch.targets.to(device), reduction="none")
         loss = (each * weights).sum() / weights.sum()
+        if len(batch.ends):
+            loss = loss + _AHEAD * self._judged(judged.float(), batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self._optimisers.step(schedule(self.progress, self.steps))
@@ -161,6 +194,16 @@ class Training:
         self.steps += 1
         self.seconds += time.monotonic() - started
         return float(loss.item())
+
+    def _judged(self, scores: Tensor, batch: Batch) -> Tensor:
+        """What the layers below the last one should know, for it to choose among the sentences."""
+        topics, answers = batch.topics.to(self._device), batch.answers.to(self._device)
+        is_sentence = ~answers.isnan()
+        return functional.cross_entropy(
+            scores[:, :-1], topics
+        ) + functional.binary_cross_entropy_with_logits(
+            scores[is_sentence, -1], answers[is_sentence]
+        )
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -218,7 +261,7 @@ def _tokenizer(file: Path, seed: int) -> Tokenizer:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="tokenizer and checkpoint go here")
-    parser.add_argument("--tokens", type=float, default=13e6, help="how many to train on")
+    parser.add_argument("--tokens", type=float, default=17e6, help="how many to train on")
     parser.add_argument("--batch", type=int, default=4096, help="tokens a step, padding included")
     parser.add_argument("--rate", type=float, default=0.005, help="Muon's learning rate")
     parser.add_argument("--layout", default="cacaca", help="a letter a layer: c or a")
