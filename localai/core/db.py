@@ -122,6 +122,11 @@ class Database:
             self._watch, self._file = None, None
 
     @property
+    def is_open(self) -> bool:
+        """Whether a connection may be held; the next statement opens what is closed."""
+        return self._engine is not None
+
+    @property
     def sqlite_version(self) -> str:
         """The version of the SQLite library in use."""
         return str((self._driver or _safest_driver()).sqlite_version)

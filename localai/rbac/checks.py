@@ -43,12 +43,14 @@ class Checks:
         connection.execute(_ADD, {"result": "denied", "role": role, "checks": 1})
 
     def flush(self) -> None:
-        """Write down what was counted; a count that cannot be written is kept for the next time."""
+        """Write down what was counted; what cannot be written is kept for the next time."""
         with self._lock:
-            counted, self._allowed = self._allowed, Counter()
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+            if not self._database.is_open:
+                return  # a count is no reason to open one
+            counted, self._allowed = self._allowed, Counter()
         if not counted:
             return
         rows = [{"result": "allowed", "role": role, "checks": n} for role, n in counted.items()]
@@ -60,8 +62,18 @@ class Checks:
             with self._lock:
                 self._allowed.update(counted)
 
+    def close(self) -> None:
+        """Write down the last ones; nothing is written by this object afterwards."""
+        timer = self._timer
+        self.flush()
+        if timer is not None:
+            timer.cancel()
+            timer.join()
+
     def totals(self) -> Mapping[tuple[str, str], int]:
         """Counts by result and role, those of this process that are not written yet included."""
+        with self._database.read():
+            pass
         self.flush()
         with self._database.read() as connection:
             return {(row.result, row.role): row.checks for row in connection.execute(_ALL)}

@@ -66,7 +66,7 @@ class Rbac:
 
     def close(self) -> None:
         """Write down what was counted."""
-        self._checks.flush()
+        self._checks.close()
 
     def find_operator(self) -> Actor | None:
         """The operator of this home, None before there is one."""

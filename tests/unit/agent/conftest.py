@@ -20,6 +20,7 @@ def clock() -> TurnableClock:
 def home(tmp_path: Path, clock: TurnableClock) -> Iterator[Home]:
     made = build(tmp_path / "home", clock)
     yield made
+    made.rbac.close()
     made.database.close()
 
 

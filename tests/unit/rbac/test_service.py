@@ -282,3 +282,14 @@ def test_who_tries_anothers_permissions_signs_with_both_names(
         rbac.require(trying, "users:write")
     assert audit.page().items[0].actor == "sumin as mina"
     assert trying.person == operator.person == "sumin"
+
+
+def test_a_count_opens_no_database(rbac: Rbac, operator: Actor, database: Database) -> None:
+    """One that was closed stays closed, however late the count is written."""
+    rbac.require(operator, "audit:read")
+    database.close()
+    rbac.close()
+    assert not database.is_open
+    time.sleep(1.2)  # longer than a count waits
+    assert not database.is_open
+    assert rbac.checks() == {("allowed", "admin"): 1}
