@@ -124,9 +124,7 @@ class Runner:
         actor = replace(actor, session=session or actor.session)
         if self._limit is not None:
             self._limit(actor, tool.name)
-        action = self._action(tool, parse_object(arguments), self.workspace)
-        risk = tool.risk_of(self._context(self.workspace), action.arguments)
-        verdict = self._verdict(actor, tool, action, risk)
+        action, risk, verdict = self._judged(actor, tool, parse_object(arguments), self.workspace)
         proposal = Proposal(action, risk, tool.permission, verdict.rule, reason)
         if verdict.effect == "ask":
             return self._claimed(actor, gate.decide(self._approvals.open(actor, proposal)).id)
@@ -136,9 +134,7 @@ class Runner:
         """What the policy says of a call of the actor; nothing runs and nobody is asked."""
         self._require(actor, "policy:read")
         tool = self._registry.get(name)
-        action = self._action(tool, parse_object(arguments), self.workspace)
-        risk = tool.risk_of(self._context(self.workspace), action.arguments)
-        said = self._verdict(actor, tool, action, risk)
+        action, risk, said = self._judged(actor, tool, parse_object(arguments), self.workspace)
         return PolicyCheck(name, action.arguments, risk.word, said.effect, said.rule, said.reason)
 
     def restated(self, actor: Actor, approval: Approval, arguments: str | None = None) -> Proposal:
@@ -149,15 +145,10 @@ class Runner:
         stored = self._approvals.action(actor, approval.id)
         tool = self._registry.get(stored.tool)
         given = stored.arguments if arguments is None else parse_object(arguments)
-        workspace = Path(stored.cwd)
-        action = self._action(tool, given, workspace)
-        risk = tool.risk_of(self._context(workspace), action.arguments)
-        verdict = self._verdict(
-            Actor(approval.user_id, "agent", approval.session), tool, action, risk
-        )
+        requester = Actor(approval.user_id, "agent", approval.session)
+        action, risk, verdict = self._judged(requester, tool, given, Path(stored.cwd))
         if verdict.effect == "deny":
-            message = f"the policy refuses {tool.name}: {verdict.reason}"
-            raise Denied(message, hint=f"ai policy show {verdict.rule}")
+            raise _refusal(tool, verdict)
         return Proposal(action, risk, tool.permission, verdict.rule, approval.reason)
 
     def draft_rule(self, actor: Actor, prefix: str, scope: Scope) -> Standing:
@@ -182,13 +173,18 @@ class Runner:
             return ToolOutcome(ToolResult(is_ok, text, approval.outcome or ""), approval)
         return self._claimed(actor, granted(approval).id)
 
-    def _verdict(self, actor: Actor, tool: Tool, action: Action, risk: Risk) -> Verdict:
+    def _judged(
+        self, actor: Actor, tool: Tool, arguments: Mapping[str, Any], workspace: Path
+    ) -> tuple[Action, Risk, Verdict]:
+        """The call as its tool states it, its risk, and what the policy says of it."""
         rules = self._rules
-        roles = rules.roles(actor.user_id)
-        call = Subject(tool.name, action.arguments, risk, roles, action.cwd)
-        return policy.decide(
+        action = self._action(tool, arguments, workspace)
+        risk = tool.risk_of(self._context(workspace), action.arguments)
+        call = Subject(tool.name, action.arguments, risk, rules.roles(actor.user_id), action.cwd)
+        verdict = policy.decide(
             call, rules.written(actor), rules.mode, enabled=rules.enabled, confined=tool.is_confined
         )
+        return action, risk, verdict
 
     def _claimed(self, actor: Actor, approval_id: str) -> ToolOutcome:
         """State the stored call anew, claim it, and run exactly what is stored."""
@@ -213,8 +209,7 @@ class Runner:
         note = partial(self._approvals.note_call, actor, proposal=proposal)
         if verdict.effect == "deny":
             note("tool.denied", outcome=verdict.reason)
-            message = f"the policy refuses {tool.name}: {verdict.reason}"
-            raise Denied(message, hint=f"ai policy show {verdict.rule}")
+            raise _refusal(tool, verdict)
         if proposal.risk > Risk.LOW:
             # What may do harm is never run unless it could be written down first.
             note("tool.started", outcome=verdict.reason)
@@ -243,6 +238,11 @@ class Runner:
 
 
 _RAN = frozenset({"succeeded", "failed", "unknown"})
+
+
+def _refusal(tool: Tool, verdict: Verdict) -> Denied:
+    message = f"the policy refuses {tool.name}: {verdict.reason}"
+    return Denied(message, hint=f"ai policy show {verdict.rule}")
 
 
 def _info(tool: Tool) -> ToolInfo:

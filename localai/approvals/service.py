@@ -93,10 +93,7 @@ class Approvals:
     def latest(self, actor: Actor, approval_id: str) -> Approval:
         """The request that replaces it, or the one that replaces that; itself where none does."""
         self._rbac.require(actor, "approvals:read")
-        with self._database.read() as connection:
-            while following := connection.scalar(rows.REPLACEMENT, {"id": approval_id}):
-                approval_id = following
-            return self._ledger.record(connection, approval_id)
+        return self._latest(approval_id)
 
     def get(self, actor: Actor, prefix: str, status: str | None = None) -> Approval:
         """The approval that the prefix names, looked for first among those of the status."""
@@ -149,7 +146,7 @@ class Approvals:
         self._rbac.require(actor, "approvals:read")
         until = time.monotonic() + timeout_s
         found = self._ledger.find(prefix, "pending").id
-        while (approval := self.latest(actor, found)).status == "pending":
+        while (approval := self._latest(found)).status == "pending":
             if (left := until - time.monotonic()) <= 0:
                 raise Waiting(approval)
             time.sleep(min(poll_s, left))
@@ -278,6 +275,12 @@ class Approvals:
             bounds = {"since": since_us, **rows.clocks(self._clock)}
             found = connection.execute(rows.SINCE, bounds).all()
         return statistics.summarise(since_us, found)
+
+    def _latest(self, approval_id: str) -> Approval:
+        with self._database.read() as connection:
+            while following := connection.scalar(rows.REPLACEMENT, {"id": approval_id}):
+                approval_id = following
+            return self._ledger.record(connection, approval_id)
 
     def _refuse_flood(self, connection: sa.Connection, actor: Actor) -> None:
         if actor.session is None:
