@@ -4,7 +4,7 @@ import getpass
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from localai.agent.loop import Agent, Request
     from localai.agent.runner import Runner
     from localai.approvals.gate import Gate
+    from localai.approvals.past import Past
     from localai.approvals.policies import Policies
     from localai.approvals.policy import Mode
-    from localai.approvals.records import Approval
+    from localai.approvals.records import Approval, Reply
     from localai.approvals.service import Approvals
     from localai.core.audit import Audit
     from localai.core.clock import Clock
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from localai.rag.records import Answer
     from localai.rag.service import Rag
     from localai.rbac.admin import Administration
+    from localai.rbac.codes import Codes
     from localai.rbac.keys import Keys
     from localai.rbac.limits import Limits
     from localai.rbac.permissions import Actor
@@ -179,6 +181,7 @@ class App:
             timeout_s=self.settings[keys.APPROVALS_TIMEOUT],
             grant_s=self.settings[keys.APPROVALS_GRANT],
             pending=self.settings[keys.APPROVALS_PENDING],
+            proof=self.codes.claim if self._mode == "strict" else None,
         )
 
     @cached_property
@@ -210,6 +213,17 @@ class App:
         return Limits(self.database, self.audit, self.clock, allowed)
 
     @cached_property
+    def codes(self) -> "Codes":
+        """One-time codes of the people who decide."""
+        from localai.core.rate import Rate
+        from localai.rbac.codes import Codes
+        from localai.rbac.limits import Limits
+
+        guesses = Limits(self.database, self.audit, self.clock, Rate(calls=5, seconds=300))
+        key = lambda: self.secrets.key("totp-key")  # noqa: E731 - read when it is needed
+        return Codes(self.database, self.audit, self.rbac, self.clock, key, guesses.take)
+
+    @cached_property
     def policies(self) -> "Policies":
         """The rules of this home."""
         from localai.agent.builtin import registry
@@ -221,6 +235,19 @@ class App:
         file = self.directories.config_file.with_name("policy.toml")
         standing = self.approvals.standing.live
         return Policies(file, self._mode, self.rbac.require, tools, standing)
+
+    @cached_property
+    def past(self) -> "Past":
+        """Stored requests, to try a policy on."""
+        from localai.agent.builtin import registry
+        from localai.approvals.backtest import Judge
+        from localai.approvals.past import Past
+
+        unconfined = frozenset(tool.name for tool in registry().all() if not tool.is_confined)
+        enabled = self._is_on(keys.APPROVALS_ENABLED)
+        judge = Judge(self._mode, enabled, self.rbac.roles, unconfined)
+        sweep = self.approvals.sweep
+        return Past(self.database, sweep, self.rbac.require, self.policies, judge)
 
     @property
     def _mode(self) -> "Mode":
@@ -236,7 +263,7 @@ class App:
     def gate(
         self,
         actor: "Actor",
-        ask: "Callable[[Approval], tuple[bool, str | None]] | None" = None,
+        ask: "Callable[[Approval], Reply] | None" = None,
         *,
         wait_s: float = 0,
         announce: "Callable[[Approval], None] | None" = None,
@@ -360,6 +387,7 @@ class App:
             context=self.settings[keys.ENGINE_CONTEXT] or llamacpp.WHOLE_CONTEXT,
             threads=self.settings[keys.ENGINE_THREADS] or None,
             gpu_layers=self.settings[keys.ENGINE_GPU_LAYERS],
+            digest=partial(self.models.digest, actor, name),
         )
         self._loaded.append(engine)
         log.write("model.loaded", model=engine.name, context=engine.context, gpu=card)

@@ -6,7 +6,7 @@ A tool call goes through the runner alone; a refusal is an answer that the model
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -25,6 +25,7 @@ from localai.infer.engine import (
     ToolSpec,
     Usage,
 )
+from localai.infer.receipt import Receipt
 from localai.rbac.permissions import Actor
 
 MAX_STEPS = 8
@@ -78,6 +79,7 @@ class ChatResult:
 
 
 Event = Said | Called | ChatResult
+_Proposed = tuple[ToolCall, Receipt | None]
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,8 @@ class Agent:
             calls = yield from self._generate(actor, turn, request, engine)
             if not calls:
                 break
-            for call in calls:
-                called = self._call(actor, session, call, gate)
+            for proposed in calls:
+                called = self._call(actor, session, proposed, gate)
                 turn.calls.append(called)
                 yield called
         yield ChatResult(
@@ -181,12 +183,12 @@ class Agent:
 
     def _generate(
         self, actor: Actor, turn: _Progress, request: Request, engine: Engine
-    ) -> Generator[Event, None, list[ToolCall]]:
+    ) -> Generator[Event, None, list[_Proposed]]:
         is_acting = engine.calls_tools if request.with_tools is None else request.with_tools
         tools = self._runner.specs(actor) if is_acting else ()
         messages = self._messages(actor, turn.session, request, tools)
         said: list[str] = []
-        calls: list[ToolCall] = []
+        calls: list[_Proposed] = []
         is_whole = False
         deltas = engine.stream(messages, tools=tools, sampling=request.sampling)
         try:
@@ -196,7 +198,7 @@ class Agent:
                         said.append(delta.text)
                         yield Said(delta.text)
                     if delta.tool_call:
-                        calls.append(delta.tool_call)
+                        calls.append((delta.tool_call, delta.receipt))
                     if delta.usage:
                         turn.count(delta.usage)
             is_whole = True
@@ -208,19 +210,21 @@ class Agent:
                     0,
                     "assistant",
                     "".join(said),
-                    tuple(calls) if is_whole else (),
+                    tuple(call for call, _ in calls) if is_whole else (),
                     model=engine.name,
                     is_interrupted=not is_whole,
                 )
                 self._history.add(actor, turn.session, kept)
         return calls
 
-    def _call(self, actor: Actor, session: str, call: ToolCall, gate: Gate) -> Called:
+    def _call(self, actor: Actor, session: str, proposed: _Proposed, gate: Gate) -> Called:
         agent = actor.agent(session)
+        call, receipt = proposed
+        told = asdict(receipt) if receipt else None
         called = self._outcome(
             call.name,
             call.arguments,
-            partial(self._runner.run, agent, call.name, call.arguments, gate),
+            partial(self._runner.run, agent, call.name, call.arguments, gate, receipt=told),
         )
         answer = Turn(
             0,

@@ -112,9 +112,11 @@ class Runner:
         *,
         reason: str | None = None,
         session: str | None = None,
+        receipt: Mapping[str, Any] | None = None,
     ) -> ToolOutcome:
         """Run a tool with arguments as JSON text, once, after whatever the policy asks for.
 
+        The `receipt` of a call that a model proposed goes into the audit.
         Raises Invalid, NotFound or Denied (by role, rate or policy) before anything runs, and
         what the gate raises: Rejected, Expired, Waiting (a Pending with `approval_id`), Conflict.
         """
@@ -125,7 +127,7 @@ class Runner:
         if self._limit is not None:
             self._limit(actor, tool.name)
         action, risk, verdict = self._judged(actor, tool, parse_object(arguments), self.workspace)
-        proposal = Proposal(action, risk, tool.permission, verdict.rule, reason)
+        proposal = replace(_proposal(tool, action, risk, verdict, reason), receipt=receipt)
         if verdict.effect == "ask":
             return self._claimed(actor, gate.decide(self._approvals.open(actor, proposal)).id)
         return ToolOutcome(self._unasked(actor, tool, proposal, verdict), None)
@@ -149,7 +151,7 @@ class Runner:
         action, risk, verdict = self._judged(requester, tool, given, Path(stored.cwd))
         if verdict.effect == "deny":
             raise _refusal(tool, verdict)
-        return Proposal(action, risk, tool.permission, verdict.rule, approval.reason)
+        return _proposal(tool, action, risk, verdict, approval.reason)
 
     def draft_rule(self, actor: Actor, prefix: str, scope: Scope) -> Standing:
         """The standing rule that approving a request would make."""
@@ -238,6 +240,14 @@ class Runner:
 
 
 _RAN = frozenset({"succeeded", "failed", "unknown"})
+
+
+def _proposal(
+    tool: Tool, action: Action, risk: Risk, verdict: Verdict, reason: str | None
+) -> Proposal:
+    needed, bars_asker = verdict.approvers, verdict.bars_asker
+    rule, permission = verdict.rule, tool.permission
+    return Proposal(action, risk, permission, rule, reason, needed, bars_asker)
 
 
 def _refusal(tool: Tool, verdict: Verdict) -> Denied:

@@ -26,15 +26,18 @@ class Claims:
         with self._ledger.database.transaction() as connection:
             # Roles are read on a connection of its own; as we hold the only right to write,
             # they cannot change between this check and the claim.
-            obstacle = self._obstacle(row, action, self._ledger.record(connection, row.id))
+            approved = self._ledger.record(connection, row.id)
+            obstacle = self._obstacle(row, action, approved)
             if obstacle is None:
                 at = self._ledger.clock.now_us()
                 values = {"seen": action.sha256, "lease": holder, "at": at}
-                self._ledger.move(connection, rows.CLAIM, row, "executing", **values)
+                row = self._ledger.change(
+                    connection, rows.CLAIM, row, to_state="executing", **values
+                )
                 self._ledger.note(connection, "approval.claimed", actor.signature, row)
             else:
                 self._ledger.end(connection, row, "revoked", obstacle.message, SYSTEM)
-            claimed = self._ledger.record(connection, row.id)
+            claimed = rows.approval_of(row, approved.votes)
         if obstacle is not None:
             raise obstacle
         return Grant(claimed, action, holder)
@@ -46,8 +49,8 @@ class Claims:
             raise truth(self._ledger.read(row.id))
         to = "succeeded" if is_ok else "failed"
         with self._ledger.database.transaction() as connection:
-            self._ledger.end(connection, row, to, outcome[:MAX_OUTCOME], row.user_id)
-            return self._ledger.record(connection, row.id)
+            ended = self._ledger.end(connection, row, to, outcome[:MAX_OUTCOME], row.user_id)
+            return rows.approvals_of(connection, [ended])[0]
 
     def sweep(self) -> int:
         """Write down what the clock and the process table say; returns how many rows."""

@@ -1,18 +1,36 @@
 """A person's decision about a request: one update, one vote, one audit row."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from localai.approvals import rows
 from localai.approvals.ledger import Ledger
-from localai.approvals.records import Approval, Decision
-from localai.core.errors import Invalid
+from localai.approvals.records import Approval, Decision, Vote, truth
+from localai.core.clock import rfc3339
+from localai.core.errors import Conflict, Denied, Invalid
 from localai.rbac.permissions import Actor
 
 _HEX = frozenset("0123456789abcdef")
 _DIGITS, _SHORTEST = 64, 8
+Write = Callable[[sa.Connection], None]
+
+
+def nothing(_: sa.Connection) -> None:
+    """Nothing is written down beside the decision."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person says; each vote writes its `proof`, the last one what stands `beside` it."""
+
+    actor: Actor
+    decision: Decision = "approved"
+    why: str | None = None
+    proof: Write = nothing
+    beside: Write = nothing
 
 
 class Decisions:
@@ -22,72 +40,84 @@ class Decisions:
         self._ledger = ledger
         self._grant_s = grant_s
 
-    def decide(  # noqa: PLR0913 - one decision
-        self,
-        actor: Actor,
-        row: Any,
-        decision: Decision,
-        seen: str | None,
-        why: str | None,
-        beside: Callable[[sa.Connection], None] | None = None,
-    ) -> Approval:
-        """Approve or reject the action whose digest begins with `seen`, and count the vote.
-
-        What is to be written down with it, `beside` writes in the same transaction.
-        """
+    def decide(self, row: Any, answer: Answer, seen: str | None) -> Approval:
+        """Approve or reject the action whose digest begins with `seen`, and count the vote."""
         digest = whole(seen, row)
         with self._ledger.database.transaction() as connection:
-            return self._decided(connection, actor, row, decision, digest, why, beside or _nothing)
+            return self._decided(connection, row, answer, digest)
 
-    def amend(
-        self, actor: Actor, row: Any, new: Mapping[str, Any], seen: str, why: str | None
-    ) -> Approval:
+    def amend(self, row: Any, new: Mapping[str, Any], answer: Answer, seen: str) -> Approval:
         """Approve the `new` request in the place of the one that was seen, which is cancelled."""
+        if row.bars_asker:
+            message = f"whoever writes {row.id} anew would be the one who asks"
+            raise Denied(message, hint=f"ai reject {row.id} --reason '...'")
         digest = whole(seen, row)
-        told = f"superseded by {new['id']}" + (f": {why}" if why else "")
+        told = f"superseded by {new['id']}" + (f": {answer.why}" if answer.why else "")
+        actor = answer.actor
         with self._ledger.database.transaction() as connection:
             self._settle(connection, actor, row, "cancelled", digest, told)
             connection.execute(rows.INSERT, new)
             self._ledger.note_opened(connection, actor, new)
             at = {"id": new["id"], **rows.clocks(self._ledger.clock)}
             opened = connection.execute(rows.BY_ID, at).one()
-            shown = opened.action_sha256
-            return self._decided(connection, actor, opened, "approved", shown, why, _nothing)
+            return self._decided(connection, opened, answer, opened.action_sha256)
 
-    def _decided(  # noqa: PLR0913 - one decision
-        self,
-        connection: sa.Connection,
-        actor: Actor,
-        row: Any,
-        decision: Decision,
-        digest: str,
-        why: str | None,
-        beside: Callable[[sa.Connection], None],
+    def _decided(
+        self, connection: sa.Connection, row: Any, answer: Answer, digest: str
     ) -> Approval:
+        person, decision = answer.actor.person, answer.decision
+        voters = self._voters(connection, row) if row.needed > 1 else set()
+        if decision == "approved":
+            _refuse_voter(answer.actor, row, voters)
+            answer.proof(connection)
+            if len(voters) + 1 < row.needed:
+                return self._voted(connection, row, answer, digest, len(voters) + 1)
+        decided = self._settle(connection, answer.actor, row, decision, digest, answer.why)
         vote = {
             "approval": row.id,
-            "voter": actor.person,
+            "voter": person,
             "decision": decision,
-            "reason": why,
+            "reason": answer.why,
             "action_sha256": row.action_sha256,
-            "at_us": self._settle(connection, actor, row, decision, digest, why),
+            "at_us": decided.decided_us,
         }
-        connection.execute(rows.INSERT_VOTE, vote)
-        beside(connection)
+        if person not in voters:  # one who approved first and then refuses has voted
+            connection.execute(rows.INSERT_VOTE, vote)
+        answer.beside(connection)
+        if row.needed > 1:
+            return rows.approvals_of(connection, [decided])[0]
+        only = Vote(person, decision, answer.why, rfc3339(decided.decided_us) or "")
+        return rows.approval_of(decided, (only,))
+
+    def _voters(self, connection: sa.Connection, row: Any) -> set[str]:
+        current = self._ledger.record(connection, row.id)
+        if current.status != row.status:
+            raise truth(current)
+        return {vote.user_id for vote in current.votes}
+
+    def _voted(
+        self, connection: sa.Connection, row: Any, answer: Answer, seen: str, votes: int
+    ) -> Approval:
+        """One yes of several that are needed; the request waits on."""
+        person, at = answer.actor.person, self._ledger.clock.now_us()
+        values = {"seen": seen, "at": at, "by": person, "why": answer.why}
+        self._ledger.change(connection, rows.VOTE, row, **values)
+        count = {"votes": f"{votes} of {row.needed}", "reason": answer.why}
+        self._ledger.note(connection, "approval.voted", answer.actor.signature, row, **count)
         return self._ledger.record(connection, row.id)
 
     def cancel(self, actor: Actor, row: Any, why: str | None) -> Approval:
         """Withdraw the request."""
         with self._ledger.database.transaction() as connection:
-            self._settle(connection, actor, row, "cancelled", row.action_sha256, why)
-            return self._ledger.record(connection, row.id)
+            ended = self._settle(connection, actor, row, "cancelled", row.action_sha256, why)
+            return rows.approvals_of(connection, [ended])[0]
 
     def revoke(self, actor: Actor, row: Any, why: str | None) -> Approval:
         """Take an approval back."""
         outcome = f"by {actor.signature}" + (f": {why}" if why else "")
         with self._ledger.database.transaction() as connection:
-            self._ledger.end(connection, row, "revoked", outcome, actor.signature)
-            return self._ledger.record(connection, row.id)
+            ended = self._ledger.end(connection, row, "revoked", outcome, actor.signature)
+            return rows.approvals_of(connection, [ended])[0]
 
     def _settle(  # noqa: PLR0913 - one decision
         self,
@@ -97,13 +127,13 @@ class Decisions:
         to: str,
         seen: str,
         why: str | None,
-    ) -> int:
-        """Move a pending row to a person's decision; returns when that was."""
+    ) -> Any:
+        """Move a pending row to a person's decision; returns the row as it is then."""
         at = self._ledger.clock.now_us()
         values = {"seen": seen, "at": at, "by": actor.person, "why": why, **self._grant(to)}
-        self._ledger.move(connection, rows.DECIDE, row, to, **values)
+        decided = self._ledger.change(connection, rows.DECIDE, row, to_state=to, **values)
         self._ledger.note(connection, f"approval.{to}", actor.signature, row, reason=why)
-        return at
+        return decided
 
     def _grant(self, decision: str) -> dict[str, Any]:
         if decision != "approved":
@@ -116,8 +146,13 @@ class Decisions:
         }
 
 
-def _nothing(_: sa.Connection) -> None:
-    """Nothing is written down beside the decision."""
+def _refuse_voter(actor: Actor, row: Any, voters: Container[str]) -> None:
+    if row.bars_asker and {actor.person, actor.user_id} & {row.user_id, row.asked_by}:
+        message = f"{row.id} was asked for by you, and the policy wants somebody else to approve it"
+        raise Denied(message, hint=f"another person: ai approve {row.id}")
+    if actor.person in voters:
+        message = f"you have approved {row.id} already; it needs {row.needed} people"
+        raise Conflict(message, hint=f"another person: ai approve {row.id}")
 
 
 def whole(seen: str | None, row: Any) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from localai.approvals.records import Approval, granted
+from localai.approvals.records import Approval, Reply, granted
 from localai.approvals.service import Approvals
 from localai.core.errors import Conflict
 from localai.rbac.permissions import Actor
@@ -17,13 +17,13 @@ class Gate(Protocol):
 
 
 class Ask:
-    """Asks the person at this terminal: `ask` shows `Approval.shown`, returns yes or no and why."""
+    """Asks the person at this terminal: `ask` shows `Approval.shown` and returns the answer."""
 
     def __init__(
         self,
         approvals: Approvals,
         actor: Actor,
-        ask: Callable[[Approval], tuple[bool, str | None]],
+        ask: Callable[[Approval], Reply],
     ) -> None:
         self._approvals = approvals
         self._actor = actor
@@ -31,17 +31,28 @@ class Ask:
 
     def decide(self, approval: Approval) -> Approval:
         """Ask and record the answer; what another terminal decided first is what counts."""
-        is_yes, reason = self._ask(approval)
-        record = self._approvals.approve if is_yes else self._approvals.reject
-        seen = approval.action_sha256
+        reply = self._ask(approval)
         try:
-            return granted(record(self._actor, approval.id, seen_sha256=seen, reason=reason))
+            return granted(self._record(approval, reply))
         except Conflict:
             decided = self._approvals.get(self._actor, approval.id)
             # A no at this terminal never lets the call run here, whatever the other one said.
-            if decided.status == "approved" and not is_yes:
+            if decided.status == "approved" and not reply.is_yes:
                 raise
             return granted(decided)
+
+    def _record(self, approval: Approval, reply: Reply) -> Approval:
+        seen, reason = approval.action_sha256, reply.reason
+        if not reply.is_yes:
+            return self._approvals.reject(self._actor, approval.id, seen_sha256=seen, reason=reason)
+        return self._approvals.approve(
+            self._actor,
+            approval.id,
+            seen_sha256=seen,
+            reason=reason,
+            rule=reply.rule,
+            code=reply.code,
+        )
 
 
 class Wait:

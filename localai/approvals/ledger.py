@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from localai.approvals import rows
 from localai.approvals.records import Approval, stale, truth
@@ -15,6 +16,7 @@ from localai.core.ids import check_prefix, only
 from localai.rbac.permissions import Actor
 
 SYSTEM = "system"
+Returning = ReturningInsert[Any] | ReturningUpdate[Any]
 MAX_OUTCOME = 4096
 _MAX_REASON = 4096
 
@@ -46,26 +48,34 @@ class Ledger:
         with self.database.read() as connection:
             return self.record(connection, approval_id)
 
-    def move(
-        self, connection: sa.Connection, statement: sa.Update, row: Any, to: str, **values: Any
-    ) -> None:
-        """Change the row's state or tell what it is instead; nothing else may have touched it."""
-        names = {"of_id": row.id, "of_version": row.version, "to_state": to}
-        changed = connection.execute(statement, {**rows.clocks(self.clock), **names, **values})
-        if changed.rowcount == 1:
-            return
+    def change(
+        self, connection: sa.Connection, statement: Returning, row: Any, **values: Any
+    ) -> Any:
+        """Write about the row as it was read, or tell what it is instead; returns what is new."""
+        names = {"of_id": row.id, "of_version": row.version}
+        written = {**rows.clocks(self.clock), **names, **values}
+        changed = connection.execute(statement, written).one_or_none()
+        if changed is not None:
+            return changed
         current = self.record(connection, row.id)
         if current.status == row.status:
             raise stale(row.id)
         raise truth(current)
 
-    def end(self, connection: sa.Connection, row: Any, to: str, outcome: str, actor: str) -> None:
+    def end(self, connection: sa.Connection, row: Any, to: str, outcome: str, actor: str) -> Any:
         """Move the row to a final state, audited."""
         values = {"from_state": row.state, "at": self.clock.now_us(), "why": outcome}
-        self.move(connection, rows.END, row, to, **values)
+        ended = self.change(connection, rows.END, row, to_state=to, **values)
         self.note(connection, f"approval.{to}", actor, row, outcome=outcome)
+        return ended
 
-    def note_opened(self, connection: sa.Connection, actor: Actor, row: Mapping[str, Any]) -> None:
+    def note_opened(
+        self,
+        connection: sa.Connection,
+        actor: Actor,
+        row: Mapping[str, Any],
+        receipt: Mapping[str, Any] | None = None,
+    ) -> None:
         """Audit a new request, in the transaction that stores it."""
         details = {
             "tool": row["tool"],
@@ -75,6 +85,7 @@ class Ledger:
             "kind": row["requester_kind"],
             "session": row["session"],
             "replaces": row["replaces"],
+            "receipt": receipt,
         }
         self.note_call(connection, "approval.requested", actor.signature, row["id"], details)
 

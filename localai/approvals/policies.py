@@ -52,19 +52,18 @@ class Policies:
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules of the file, read again when it has changed; none where there is no file."""
-        try:
-            found = self._file.stat()
-        except FileNotFoundError:
+        stamp = _stamp(self._file)
+        if stamp is None:
             return ()
-        except OSError as error:
-            raise Unavailable(f"{self._file} cannot be read", hint="ai doctor") from error
-        if found.st_mode & _FOR_OTHERS or found.st_uid not in {os.geteuid(), 0}:
-            message = f"{self._file} can be written by other users"
-            raise Invalid(message, hint=f"look at it, then: chmod 600 {self._file}")
-        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
         if stamp != self._read[0]:
-            self._read = (stamp, self._load())
+            self._read = (stamp, self._load(self._file, "mend it; until then no tool runs"))
         return self._read[1]
+
+    def candidate(self, file: Path) -> tuple[Rule, ...]:
+        """The rules of a file that may become the policy, read and proved as that one is."""
+        if _stamp(file) is None:
+            raise NotFound(f"there is no file {file}", hint="ai policy backtest FILE")
+        return self._load(file, "mend it; the policy in force is as it was")
 
     def list(self, actor: Actor) -> Page[RuleInfo]:
         """Every rule: the operator's own, the standing ones, what the mode says of each risk."""
@@ -82,14 +81,13 @@ class Policies:
             raise NotFound(f"no rule {name!r}", hint="ai policy list")
         return found[name]
 
-    def _load(self) -> tuple[Rule, ...]:
+    def _load(self, file: Path, hint: str) -> tuple[Rule, ...]:
         try:
-            return read(self._file.read_text(encoding="utf-8"), self._tools())
+            return read(file.read_text(encoding="utf-8"), self._tools())
         except (OSError, UnicodeDecodeError) as error:
-            raise Unavailable(f"{self._file} cannot be read", hint="ai doctor") from error
+            raise Unavailable(f"{file} cannot be read", hint="ai doctor") from error
         except Invalid as error:
-            message = f"{self._file}: {error.message}"
-            raise Invalid(message, hint="mend it; until then no tool runs") from error
+            raise Invalid(f"{file}: {error.message}", hint=hint) from error
 
     def _modes(self) -> Sequence[RuleInfo]:
         risks: dict[str, list[str]] = {}
@@ -111,6 +109,20 @@ class Policies:
             words = ("rule       strict.confined", "effect     deny", "about      no sandbox")
             listed.append(RuleInfo("strict.confined", "deny", "security.mode = strict", words))
         return listed
+
+
+def _stamp(file: Path) -> object:
+    """Another value whenever the file has changed, None for no file; Invalid if others write it."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Unavailable(f"{file} cannot be read", hint="ai doctor") from error
+    if found.st_mode & _FOR_OTHERS or found.st_uid not in {os.geteuid(), 0}:
+        message = f"{file} can be written by other users"
+        raise Invalid(message, hint=f"look at it, then: chmod 600 {file}")
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _standing(made: Standing) -> RuleInfo:

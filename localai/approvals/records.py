@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from localai.approvals.action import Action
 from localai.approvals.render import describe
 from localai.core.errors import Conflict, Expired, LocalaiError, Pending, Rejected
 from localai.core.escape import visible
 from localai.rbac.permissions import Risk
+
+if TYPE_CHECKING:
+    from localai.approvals.standing import Standing
 
 Decision = Literal["approved", "rejected"]
 
@@ -51,16 +54,23 @@ class Approval:
     outcome: str | None
     action: InitVar[Action]
     replacing: InitVar[str | None] = None
+    barred: InitVar[str | None] = None
 
-    def __post_init__(self, action: Action, replacing: str | None) -> None:
+    def __post_init__(self, action: Action, replacing: str | None, barred: str | None) -> None:
         """Keep these beside the record: they are shown, and are no part of its JSON."""
         object.__setattr__(self, "_action", action)
         object.__setattr__(self, "_replacing", replacing)
+        object.__setattr__(self, "_barred", barred)
 
     @property
     def replaces(self) -> str | None:
         """The request in whose place this one stands."""
         return self._replacing  # type: ignore[attr-defined,no-any-return]
+
+    @property
+    def may_not_approve(self) -> str | None:
+        """Whoever asked, where the policy wants somebody else to approve."""
+        return self._barred  # type: ignore[attr-defined,no-any-return]
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -71,13 +81,30 @@ class Approval:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A call that waits for a person; `permission` is what its tool needs of the requester."""
+    """A call that waits for a person; `permission` is what its tool needs of the requester.
+
+    It needs `needed` different people; with `bars_asker`, none of them is the one who asks.
+    `receipt` tells how a model came to propose it, as JSON.
+    """
 
     action: Action
     risk: Risk
     permission: str
     policy_rule: str
     reason: str | None = None
+    needed: int = 1
+    bars_asker: bool = False
+    receipt: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a person at this terminal says: no and why; or yes, with a rule and a code if any."""
+
+    is_yes: bool
+    reason: str | None = None
+    rule: "Standing | None" = None
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +127,8 @@ def preview(approval: Approval, proposal: Proposal) -> Approval:
         sandbox=proposal.action.sandbox,
         action=proposal.action,
         replacing=approval.replaces,
+        barred=approval.may_not_approve,
+        needed=proposal.needed,
     )
 
 

@@ -26,11 +26,13 @@ def describe(approval: "Approval", action: Action) -> list[str]:
         f"risk       {approval.risk}",
         *_arguments(action),
         f"workspace  {quoted(action.cwd)}",
+        *_warning(action.cwd),
         *_facts(action),
         f"sandbox    {visible(action.sandbox)}",
         f"policy     {visible(approval.policy_rule)}",
         f"asked by   {_requester(approval)}",
         f"asked at   {approval.created_at}, expires {approval.expires_at}",
+        *_people(approval),
         f"digest     {approval.action_sha256}",
         *_claims(approval),
     ]
@@ -45,6 +47,7 @@ def _arguments(action: Action) -> Iterator[str]:
     # Long text stands last, so that nothing short is overlooked below it.
     for name, value in sorted(action.arguments.items(), key=_order):
         label = f"argument   {visible(name)}"
+        yield from _warning(name)
         if isinstance(value, str):
             yield from _text(label, value)
         elif isinstance(value, list):
@@ -114,6 +117,15 @@ def _requester(approval: "Approval") -> str:
     through = "" if approval.requester_kind == "human" else f" through an {approval.requester_kind}"
     session = f", conversation {visible(approval.session)}" if approval.session else ""
     return f"{visible(approval.user_id)}{through}{session}"
+
+
+def _people(approval: "Approval") -> Iterator[str]:
+    if approval.needed > 1:
+        named = [visible(vote.user_id) for vote in approval.votes if vote.decision == "approved"]
+        so_far = f"approved so far by {', '.join(named)}" if named else "nobody has approved yet"
+        yield f"needs      {approval.needed} different people; {so_far}"
+    if (asker := approval.may_not_approve) is not None:
+        yield f"not by     {visible(asker)}, who asks"
 
 
 def _claims(approval: "Approval") -> Iterator[str]:

@@ -2,17 +2,22 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from localai.approvals.action import read
 from localai.approvals.records import Approval, Vote
+from localai.approvals.tables import approval_counts as c
 from localai.approvals.tables import approval_votes as v
 from localai.approvals.tables import approvals as a
 from localai.core.audit import EPOCH
 from localai.core.clock import Clock, rfc3339
 from localai.core.errors import Invalid
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.dml import ReturningUpdate
 
 _NOW = sa.bindparam("now", type_=sa.BigInteger)
 _BOOT = sa.bindparam("boot", type_=sa.Text)
@@ -41,17 +46,10 @@ _STATUS = sa.case(
 _SELECT = sa.select(a, _STATUS.label("status"))
 
 
-def _matches(name: str, column: Any) -> "sa.ColumnElement[bool]":
-    given = sa.bindparam(name, type_=sa.Text)
-    return sa.or_(given.is_(None), column == given)
-
-
-_FILTERED = sa.and_(
-    _matches("status", _STATUS),
-    _matches("tool", a.c.tool),
-    _matches("user", a.c.user_id),
-    _matches("session", a.c.session),
-)
+# What is over is written down as such before anything is listed, so that the state, which has an
+# index, tells the status.
+_FILTERS = {"status": a.c.state, "tool": a.c.tool, "user": a.c.user_id, "session": a.c.session}
+_KEPT = {"status": c.c.state, "tool": c.c.tool, "user": c.c.user_id}
 _END_OF_TIME = 2**62
 _DIGITS = 17
 _BEFORE = sa.tuple_(a.c.created_us, a.c.id) < sa.tuple_(
@@ -66,13 +64,6 @@ BY_PREFIX = (
     .order_by(a.c.id)
     .limit(1000)
 )
-PAGE = (
-    _SELECT.where(_FILTERED, _BEFORE)
-    .order_by(a.c.created_us.desc(), a.c.id.desc())
-    .limit(sa.bindparam("limit"))
-)
-COUNT = sa.select(sa.func.count()).select_from(a).where(_FILTERED)
-SINCE = _SELECT.where(a.c.created_us >= sa.bindparam("since"))
 # Over by the clock but not written down yet, or running in a process that may be dead.
 SWEEPABLE = _SELECT.where(
     sa.or_(
@@ -92,10 +83,13 @@ VOTES = (
 )
 
 
-def _move(*conditions: "sa.ColumnElement[bool]") -> sa.Update:
-    at = (a.c.id == sa.bindparam("of_id"), a.c.version == sa.bindparam("of_version"))
+_AT = (a.c.id == sa.bindparam("of_id"), a.c.version == sa.bindparam("of_version"))
+
+
+def _move(*conditions: "sa.ColumnElement[bool]") -> "ReturningUpdate[Any]":
     written = {"state": sa.bindparam("to_state"), "version": a.c.version + 1}
-    return sa.update(a).where(*at, *conditions).values(written)
+    changed = sa.update(a).where(*_AT, *conditions).values(written)
+    return changed.returning(a, _STATUS.label("status"))
 
 
 _SEEN = a.c.action_sha256 == sa.bindparam("seen")
@@ -107,12 +101,43 @@ DECIDE = _move(a.c.state == "pending", sa.not_(_PENDING_IS_OVER), _SEEN).values(
     grant_boot_id=sa.bindparam("grant_boot"),
     grant_mono_us=sa.bindparam("grant_mono"),
 )
+# One of several that are needed: the request waits on.
+VOTE = (
+    sa.insert(v)
+    .from_select(
+        ["approval", "voter", "decision", "reason", "action_sha256", "at_us"],
+        sa.select(
+            *(a.c.id, sa.bindparam("by", type_=sa.Text), sa.literal("approved")),
+            *(sa.bindparam("why", type_=sa.Text), a.c.action_sha256),
+            sa.bindparam("at", type_=sa.BigInteger),
+        ).where(*_AT, a.c.state == "pending", sa.not_(_PENDING_IS_OVER), _SEEN),
+    )
+    .returning(v.c.approval)
+)
 CLAIM = _move(a.c.state == "approved", sa.not_(_GRANT_IS_OVER), _SEEN).values(
     claimed_by=sa.bindparam("lease"), claimed_us=sa.bindparam("at")
 )
 END = _move(a.c.state == sa.bindparam("from_state")).values(
     finished_us=sa.bindparam("at"), outcome=sa.bindparam("why")
 )
+
+
+@cache
+def page(given: frozenset[str]) -> "sa.Select[Any]":
+    """The newest that fit the filters of these names, before a place."""
+    fitting = (_FILTERS[name] == sa.bindparam(name) for name in sorted(given))
+    newest = (a.c.created_us.desc(), a.c.id.desc())
+    return _SELECT.where(*fitting, _BEFORE).order_by(*newest).limit(sa.bindparam("limit"))
+
+
+@cache
+def total(given: frozenset[str]) -> "sa.Select[Any]":
+    """How many fit the filters of these names: from the kept figures where they know."""
+    if given <= _KEPT.keys():
+        fitting = (_KEPT[name] == sa.bindparam(name) for name in sorted(given))
+        return sa.select(sa.func.sum(c.c.requests)).where(c.c.span_us == 0, *fitting)
+    fitting = (_FILTERS[name] == sa.bindparam(name) for name in sorted(given))
+    return sa.select(sa.func.count()).select_from(a).where(*fitting)
 
 
 def clocks(clock: Clock) -> dict[str, Any]:
@@ -148,10 +173,11 @@ def approvals_of(connection: sa.Connection, rows: Iterable[Any]) -> tuple[Approv
     """The records of these rows."""
     listed = list(rows)
     votes = votes_of(connection, [row.id for row in listed])
-    return tuple(_approval(row, tuple(votes.get(row.id, ()))) for row in listed)
+    return tuple(approval_of(row, tuple(votes.get(row.id, ()))) for row in listed)
 
 
-def _approval(row: Any, votes: tuple[Vote, ...]) -> Approval:
+def approval_of(row: Any, votes: tuple[Vote, ...]) -> Approval:
+    """The record of a row with these votes."""
     action = read(row.action)
     return Approval(
         id=row.id,
@@ -178,4 +204,5 @@ def _approval(row: Any, votes: tuple[Vote, ...]) -> Approval:
         outcome=row.outcome,
         action=action,
         replacing=row.replaces,
+        barred=(row.asked_by or row.user_id) if row.bars_asker else None,
     )

@@ -22,7 +22,9 @@ STRICTEST: tuple[Effect, ...] = ("deny", "ask", "allow")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _FIELDS = frozenset(
     {"name", "effect", "why", "tools", "roles", "risk", "arguments", "match", "no_match"}
+    | {"approvers", "self_approval"}
 )
+_MOST_APPROVERS = 9
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -125,7 +127,8 @@ Condition = Within | Command | Host | Equal
 class Rule:
     """What is to happen with calls that fit everything that is said; nothing said fits all.
 
-    `takes` are the only arguments that a call may have, None for any.
+    `takes` are the only arguments that a call may have, None for any. A rule that asks may want
+    several different `approvers`, and none of them the one who asks.
     """
 
     name: str
@@ -137,6 +140,8 @@ class Rule:
     arguments: Mapping[str, Condition] = field(default_factory=dict)
     takes: tuple[str, ...] | None = None
     workspace: str = ""
+    approvers: int = 1
+    self_approval: bool = True
 
     def matches(self, call: Subject) -> bool:
         """Tell whether the rule is about this call."""
@@ -167,6 +172,8 @@ class Rule:
         about += [f"argument   {name} is anything" for name in free]
         about += ["argument   no other one"] if self.takes is not None else []
         about += [f"workspace  {self.workspace!r}"] if self.workspace else []
+        about += [f"approvers  {self.approvers} different people"] if self.approvers > 1 else []
+        about += [] if self.self_approval else ["approvers  not the one who asks"]
         return (f"rule       {self.name}", f"effect     {self.effect}", *about, *self._because)
 
     @property
@@ -223,7 +230,11 @@ def _rule(table: Mapping[str, Any], where: str, tools: Mapping[str, Sequence[str
             for word in _among(table.get("risk", []), [r.word for r in Risk], f"{where}: risk")
         ),
         _conditions(table.get("arguments", {}), where, is_wide=table["effect"] != "allow"),
+        approvers=_approvers(table.get("approvers", 1), where),
+        self_approval=_truth(table.get("self_approval", True), f"{where}: self_approval"),
     )
+    if rule.effect != "ask" and (rule.approvers > 1 or not rule.self_approval):
+        raise Invalid(f"{where}: approvers and self_approval belong to a rule that asks")
     _check_arguments(rule, tools, where)
     for wanted in ("match", "no_match"):
         examples = _tables(table.get(wanted, []), f"{where}: {wanted}")
@@ -276,9 +287,7 @@ def _condition(table: Mapping[str, Any], where: str, *, is_wide: bool) -> Condit
     if table.keys() == {"equals"} and isinstance(table["equals"], list) and table["equals"]:
         return Equal(tuple(table["equals"]))
     if "program" in table and table.keys() <= {"program", "arguments", "more"}:
-        more = table.get("more", False)
-        if not isinstance(more, bool):
-            raise Invalid(f"{where}: more is not true or false")
+        more = _truth(table.get("more", False), f"{where}: more")
         arguments = _texts(table.get("arguments", []), where, least=0)
         program = _text(table["program"], where)
         return Command(program, tuple(arguments), more, is_wide and "/" not in program)
@@ -340,6 +349,18 @@ def _texts(values: Any, where: str, *, least: int = 1) -> Sequence[str]:
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise Invalid(f"{where}: {value!r} is not a text")
+    return value
+
+
+def _truth(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid(f"{where} is not true or false")
+    return value
+
+
+def _approvers(value: Any, where: str) -> int:
+    if type(value) is not int or not 1 <= value <= _MOST_APPROVERS:
+        raise Invalid(f"{where}: approvers is not a number from 1 to {_MOST_APPROVERS}")
     return value
 
 

@@ -4,7 +4,7 @@ Never runs a tool. Every method is one short transaction; none is open while a p
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from localai.approvals import rows, statistics
 from localai.approvals.action import Action, read
 from localai.approvals.claims import Claims
-from localai.approvals.decisions import Decisions, whole
+from localai.approvals.decisions import Answer, Decisions, Write, nothing, whole
 from localai.approvals.ledger import MAX_OUTCOME, Ledger, words
 from localai.approvals.records import (
     Approval,
@@ -33,7 +33,7 @@ from localai.core.db import Database
 from localai.core.errors import Conflict, Denied, Invalid
 from localai.core.ids import new_id
 from localai.core.records import Page
-from localai.rbac.permissions import Actor
+from localai.rbac.permissions import Actor, Risk
 from localai.rbac.service import Rbac
 
 _POLL_SECONDS = 0.05
@@ -52,6 +52,7 @@ class Approvals:
         timeout_s: int,
         grant_s: int,
         pending: int = 5,
+        proof: Callable[[Actor, str | None], Write] | None = None,
     ) -> None:
         self._ledger = Ledger(database, audit, clock)
         self._decisions = Decisions(self._ledger, grant_s)
@@ -62,6 +63,7 @@ class Approvals:
         self._clock = clock
         self._timeout_s = timeout_s
         self._pending = pending
+        self._take_code = proof
 
     def open(self, actor: Actor, proposal: Proposal) -> Approval:
         """Store the request; it waits for `timeout_s` seconds.
@@ -74,7 +76,7 @@ class Approvals:
         with self._database.transaction() as connection:
             self._refuse_flood(connection, actor)
             connection.execute(rows.INSERT, row)
-            self._ledger.note_opened(connection, actor, row)
+            self._ledger.note_opened(connection, actor, row, proposal.receipt)
             return self._ledger.record(connection, row["id"])
 
     def renew(self, actor: Actor, prefix: str, proposal: Proposal) -> Approval:
@@ -130,12 +132,13 @@ class Approvals:
         if status is not None and status not in TRANSITIONS:
             raise Invalid(f"{status!r} is not a status", hint=f"one of {', '.join(TRANSITIONS)}")
         self.sweep()
-        wanted = {"status": status, "tool": tool, "user": user, "session": session}
-        wanted |= rows.clocks(self._clock)
-        place = rows.place(cursor)
+        filters = {"status": status, "tool": tool, "user": user, "session": session}
+        wanted = {name: value for name, value in filters.items() if value is not None}
+        place = rows.place(cursor) | rows.clocks(self._clock) | {"limit": limit + 1}
+        given = frozenset(wanted)
         with self._database.read() as connection:
-            total = connection.scalar(rows.COUNT, wanted) or 0
-            found = connection.execute(rows.PAGE, {**wanted, **place, "limit": limit + 1}).all()
+            total = connection.scalar(rows.total(given), wanted) or 0
+            found = connection.execute(rows.page(given), {**wanted, **place}).all()
             items = rows.approvals_of(connection, found[:limit])
         return Page(items, total, rows.cursor_after(found[limit - 1]) if found[limit:] else None)
 
@@ -161,7 +164,11 @@ class Approvals:
         self._require_person(actor, "approvals:decide", prefix)
         return self.standing.draft(actor, self._at(prefix, "pending"), left_open, scope)
 
-    def approve(
+    def asks_for_code(self, risk: str) -> bool:
+        """Tell whether approving what has this risk takes a one-time code."""
+        return self._take_code is not None and risk == Risk.CRITICAL.word
+
+    def approve(  # noqa: PLR0913 - one decision
         self,
         actor: Actor,
         prefix: str,
@@ -169,10 +176,12 @@ class Approvals:
         seen_sha256: str,
         reason: str | None = None,
         rule: Standing | None = None,
+        code: str | None = None,
     ) -> Approval:
         """Allow the action whose digest (8 digits at least) the person saw, for `grant_s`.
 
-        With a drafted `rule`, calls that it matches run unasked from now on.
+        With a drafted `rule`, calls that it matches run unasked from now on. What is critical
+        needs a one-time `code` where codes are asked for.
         """
         self._require_person(actor, "approvals:decide", prefix)
         row = self._at(prefix, "pending")
@@ -186,9 +195,11 @@ class Approvals:
             if rule is not None:
                 self.standing.save(connection, actor, rule)
 
-        return self._decisions.decide(actor, row, "approved", seen_sha256, words(reason), beside)
+        proof = self._proof(actor, row.risk, code)
+        answer = Answer(actor, why=words(reason), proof=proof, beside=beside)
+        return self._decisions.decide(row, answer, seen_sha256)
 
-    def amend(
+    def amend(  # noqa: PLR0913 - one decision
         self,
         actor: Actor,
         prefix: str,
@@ -196,6 +207,7 @@ class Approvals:
         *,
         seen_sha256: str,
         reason: str | None = None,
+        code: str | None = None,
     ) -> Approval:
         """Approve a call with other arguments in the place of the one that was asked for.
 
@@ -204,7 +216,10 @@ class Approvals:
         self._require_person(actor, "approvals:decide", prefix)
         row = self._at(prefix, "pending")
         new = self._replacing(row, proposal)
-        return self._decisions.amend(actor, row, new, seen_sha256, words(reason))
+        proof = self._proof(actor, new["risk"], code)
+        return self._decisions.amend(
+            row, new, Answer(actor, why=words(reason), proof=proof), seen_sha256
+        )
 
     def reject(
         self,
@@ -217,7 +232,7 @@ class Approvals:
         """Refuse the action, whatever it is or only if its digest is the one given."""
         self._require_person(actor, "approvals:decide", prefix)
         row = self._at(prefix, "pending")
-        return self._decisions.decide(actor, row, "rejected", seen_sha256, words(reason))
+        return self._decisions.decide(row, Answer(actor, "rejected", words(reason)), seen_sha256)
 
     def cancel(self, actor: Actor, prefix: str, *, reason: str | None = None) -> Approval:
         """Withdraw a request that waits; another user's only with `approvals:decide`."""
@@ -263,6 +278,7 @@ class Approvals:
             "kind": actor.kind,
             "session": actor.session,
             "outcome": outcome[:MAX_OUTCOME],
+            "receipt": proposal.receipt,
         }
         with self._database.transaction() as connection:
             tool = proposal.action.tool
@@ -271,10 +287,14 @@ class Approvals:
     def statistics(self, actor: Actor, since_us: int) -> Statistics:
         """How many requests there were since then, how they ended and how long they waited."""
         self._rbac.require(actor, "approvals:read")
+        self.sweep()
         with self._database.read() as connection:
-            bounds = {"since": since_us, **rows.clocks(self._clock)}
-            found = connection.execute(rows.SINCE, bounds).all()
-        return statistics.summarise(since_us, found)
+            return statistics.read(connection, since_us)
+
+    def _proof(self, actor: Actor, risk: str, code: str | None) -> Write:
+        if self._take_code is None or not self.asks_for_code(risk):
+            return nothing
+        return self._take_code(actor, code)
 
     def _latest(self, approval_id: str) -> Approval:
         with self._database.read() as connection:
@@ -297,6 +317,7 @@ class Approvals:
     def _new(self, actor: Actor, proposal: Proposal) -> dict[str, Any]:
         action, created_us = proposal.action, self._clock.now_us()
         deadline = self._clock.deadline(self._timeout_s)
+        is_alone = len(self._rbac.holders("approvals:decide")) == 1
         return {
             "id": new_id(),
             "tool": action.tool,
@@ -311,7 +332,10 @@ class Approvals:
             "reason": words(proposal.reason),
             "policy_rule": proposal.policy_rule,
             "sandbox": action.sandbox,
-            "needed": 1,
+            # One person cannot be four eyes: `ai doctor` says so.
+            "needed": 1 if is_alone else proposal.needed,
+            "asked_by": actor.person,
+            "bars_asker": proposal.bars_asker and not is_alone,
             "created_us": created_us,
             "expires_us": deadline.wall_us,
             "boot_id": deadline.boot_id,
@@ -324,7 +348,7 @@ class Approvals:
     def _replacing(self, old: Any, proposal: Proposal) -> dict[str, Any]:
         """A request of the same requester in the place of another; what was proposed stays."""
         requester = Actor(old.user_id, old.requester_kind, old.session)
-        kept = {"proposed_arguments": old.proposed_arguments, "reason": old.reason}
+        kept = {name: getattr(old, name) for name in ("proposed_arguments", "reason", "asked_by")}
         return self._new(requester, proposal) | kept | {"replaces": old.id}
 
     def _require_person(self, actor: Actor, permission: str, prefix: str) -> None:
@@ -340,7 +364,8 @@ class Approvals:
     def _at(self, prefix: str, status: str) -> Any:
         row = self._ledger.find(prefix, status)
         if row.status != status:
-            self.sweep()
+            if row.status == "expired":
+                self.sweep()
             raise truth(self._ledger.read(row.id))
         return row
 

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from localai.approvals.ledger import Ledger
+from localai.approvals.policy import asks_by_mode
 from localai.approvals.rules import Equal, Rule
 from localai.approvals.tables import standing_rules as s
 from localai.core.audit import EPOCH
@@ -89,6 +90,12 @@ class StandingRules:
         if row.risk == Risk.CRITICAL.word:
             message = "what is critical is approved once, and never by a rule"
             raise Denied(message, hint=f"ai approve {row.id}")
+        if row.needed > 1 or row.bars_asker:
+            message = "what needs somebody else's eyes is approved once, and never by a rule"
+            raise Denied(message, hint=f"ai approve {row.id}")
+        if not asks_by_mode(row.policy_rule):
+            message = f"the rule {row.policy_rule} asks every time, whatever is allowed for a while"
+            raise Denied(message, hint=f"ai policy show {row.policy_rule}")
         if scope.is_session and row.session is None:
             message = f"{row.id} belongs to no conversation"
             raise Invalid(message, hint=f"ai approve {row.id} --for 1h")

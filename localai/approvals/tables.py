@@ -1,4 +1,4 @@
-"""Requests, votes, standing rules. Triggers guard them too, whoever holds the connection."""
+"""Requests, votes, standing rules, figures. Triggers guard and count, whoever is connected."""
 
 import sqlalchemy as sa
 
@@ -55,8 +55,12 @@ approvals = sa.Table(
     sa.Column("outcome", sa.Text),
     sa.Column("replaces", sa.Text, sa.ForeignKey("approvals.id")),
     sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
-    sa.Index("approvals_by_state", "state"),
+    # Who asked, if it is not `user_id` whose permissions they try; whether they may not approve.
+    sa.Column("asked_by", sa.Text),
+    sa.Column("bars_asker", sa.Boolean, nullable=False, server_default="0"),
+    sa.Index("approvals_by_state", "state", "created_us", "id"),
     sa.Index("approvals_by_time", "created_us", "id"),
+    sa.Index("approvals_by_session", "session", "created_us", "id"),
     sa.Index("approvals_by_replaced", "replaces", unique=True),
 )
 
@@ -90,4 +94,30 @@ standing_rules = sa.Table(
     sa.Column("mono_us", sa.BigInteger, nullable=False),
     sa.Column("revoked_us", sa.BigInteger),
     sa.Column("epoch", sa.Integer, nullable=False),
+)
+
+# Requests and the time to their decisions, by the hour (`span_us`) and the day in which they were
+# made, told by who decided, and of all time (span 0), told by user: triggers keep them in step
+# with `approvals`.
+approval_counts = sa.Table(
+    "approval_counts",
+    metadata,
+    sa.Column("span_us", sa.BigInteger, primary_key=True),
+    sa.Column("start_us", sa.BigInteger, primary_key=True),
+    sa.Column("tool", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, primary_key=True),
+    sa.Column("decided_by", sa.Text, primary_key=True),  # "" for nobody, as in `user_id`
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("waited_us", sa.BigInteger, nullable=False),
+)
+
+# How many waited about how long: `statistics.edges` says what a bucket holds.
+approval_waits = sa.Table(
+    "approval_waits",
+    metadata,
+    sa.Column("span_us", sa.BigInteger, primary_key=True),
+    sa.Column("start_us", sa.BigInteger, primary_key=True),
+    sa.Column("bucket", sa.Integer, primary_key=True),
+    sa.Column("requests", sa.BigInteger, nullable=False),
 )

@@ -145,6 +145,10 @@ def whole(approval: "Approval") -> None:
 
 def brief(approval: "Approval") -> None:
     """One line: what was decided, by whom, why."""
+    if approval.votes and approval.status == "pending":
+        count = f"{len(approval.votes)} of the {approval.needed} people that it needs"
+        print_line(f"pending {approval.id} {approval.tool_name}: approved by {count}")
+        return
     by = f" by {approval.decided_by}" if approval.decided_by else ""
     why = f": {approval.decision_reason}" if approval.decision_reason else ""
     print_line(f"{approval.status} {approval.id} {approval.tool_name}{by}{why}")

@@ -8,13 +8,14 @@ import typer
 from localai.approvals.records import preview
 from localai.approvals.standing import LONGEST_S, Scope
 from localai.cli.approvals import brief
-from localai.cli.ask import decide_yes, edited
+from localai.cli.ask import decide_yes, edited, one_time_code
 from localai.cli.call import Call, Json, Yes, noun
 from localai.core.clock import seconds
 from localai.core.errors import Invalid
 
 if TYPE_CHECKING:
     from localai.approvals.records import Approval
+    from localai.approvals.standing import Standing
 
 app = noun()
 
@@ -37,6 +38,9 @@ def approve(
     edit: Annotated[
         bool, typer.Option("--edit", help="Change the arguments in $EDITOR first.")
     ] = False,
+    totp: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Of your authenticator app.")
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="This call alone; the default.")] = False,
     yes: Yes = False,
     json: Json = False,
@@ -53,24 +57,35 @@ def approve(
     def act(name: str) -> "Approval":
         seen = call.app.approvals.to_decide(call.actor, name, sha256=sha256)
         if edit:
-            return _amended(call, seen, reason, yes=yes)
+            return _amended(call, seen, reason, totp, yes=yes)
         rule = call.app.runner.draft_rule(call.actor, seen.id, scope) if scope else None
         decide_yes(seen, rule.words if rule else (), yes=yes)
-        return call.app.approvals.approve(
-            call.actor, seen.id, reason=reason, seen_sha256=seen.action_sha256, rule=rule
-        )
+        return _approved(call, seen, reason, totp, rule)
 
     call.each(ids, act, brief)
 
 
-def _amended(call: Call, seen: "Approval", reason: str | None, *, yes: bool) -> "Approval":
+def _approved(
+    call: Call, seen: "Approval", reason: str | None, totp: str | None, rule: "Standing | None"
+) -> "Approval":
+    approvals = call.app.approvals
+    code = totp or one_time_code(approvals.asks_for_code(seen.risk))
+    return approvals.approve(
+        call.actor, seen.id, reason=reason, seen_sha256=seen.action_sha256, rule=rule, code=code
+    )
+
+
+def _amended(
+    call: Call, seen: "Approval", reason: str | None, totp: str | None, *, yes: bool
+) -> "Approval":
     before = dumps(seen.arguments, ensure_ascii=False, indent=2)
     proposal = call.app.runner.restated(call.actor, seen, edited(before, "arguments.json"))
-    digest = seen.action_sha256
     if proposal.action.arguments == seen.arguments:
         decide_yes(seen, yes=yes)
-        return call.app.approvals.approve(call.actor, seen.id, reason=reason, seen_sha256=digest)
+        return _approved(call, seen, reason, totp, None)
     decide_yes(preview(seen, proposal), yes=yes)
-    return call.app.approvals.amend(
-        call.actor, seen.id, proposal, reason=reason, seen_sha256=digest
+    approvals, digest = call.app.approvals, seen.action_sha256
+    code = totp or one_time_code(approvals.asks_for_code(proposal.risk.word))
+    return approvals.amend(
+        call.actor, seen.id, proposal, reason=reason, seen_sha256=digest, code=code
     )

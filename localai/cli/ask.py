@@ -18,6 +18,7 @@ from localai.core.files import write_private
 if TYPE_CHECKING:
     from localai.approvals.records import Approval
 
+YES = frozenset({"y", "yes", "예", "네"})
 _MARGIN = 3  # lines of a page left for the prompt
 
 
@@ -27,7 +28,7 @@ def confirm(question: str, *, yes: bool) -> bool:
         return True
     if not is_terminal():
         raise Invalid(f"{question} Nobody is here to answer.", hint="add --yes")
-    return prompt(f"{question} [y/N] ").strip().lower() in {"y", "yes", "예", "네"}
+    return word(f"{question} [y/N] ") in YES
 
 
 def prompt(text: str) -> str:
@@ -35,6 +36,11 @@ def prompt(text: str) -> str:
     sys.stderr.write(text)
     sys.stderr.flush()
     return sys.stdin.readline()
+
+
+def word(question: str) -> str:
+    """Ask for one word."""
+    return prompt(question).strip().lower()
 
 
 def page(lines: Sequence[str]) -> None:
@@ -48,30 +54,32 @@ def page(lines: Sequence[str]) -> None:
             prompt(f"-- {shown} of {len(lines)} lines, Enter shows more -- ")
 
 
-def person(approval: "Approval") -> tuple[bool, str | None]:
-    """Show the whole action and ask; returns the decision and, for a refusal, the reason."""
-    page(approval.shown)
-    question = f"Run {approval.tool_name} exactly as shown? ({approval.action_sha256[:12]})"
-    if confirm(question, yes=False):
-        return True, None
-    return False, prompt("Why not? (Enter for no reason) ").strip() or None
-
-
 def decide_yes(approval: "Approval", rule: Sequence[str] = (), *, yes: bool) -> None:
     """On a terminal, show the whole action and ask once; Pending if the answer is no.
 
     Without a terminal the id names what is decided: the digest that was read is the condition. A
     standing rule that comes with it is shown in full either way.
     """
-    told = ("", "calls like it run unasked from now on, by this rule:", *rule) if rule else ()
     if yes or not is_terminal():
-        for line in told:
+        for line in told(rule):
             note(line)
         return
-    page([*approval.shown, *told])
+    page([*approval.shown, *told(rule)])
     if not confirm(f"Approve {approval.id} ({approval.action_sha256[:12]})?", yes=False):
         message = f"{approval.id} was not approved and still waits"
         raise Pending(message, hint=f"to refuse it: ai reject {approval.id}")
+
+
+def one_time_code(is_asked: bool) -> str | None:
+    """The code of somebody at a terminal, where one is asked for."""
+    return (
+        prompt("Code of your authenticator app: ").strip() if is_asked and is_terminal() else None
+    )
+
+
+def told(rule: Sequence[str]) -> Sequence[str]:
+    """The lines of a standing rule, and what it does, for whoever approves it; none for none."""
+    return ("", "calls like it run unasked from now on, by this rule:", *rule) if rule else ()
 
 
 def edited(text: str, name: str) -> str:

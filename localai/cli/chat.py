@@ -9,16 +9,16 @@ import typer
 from typer import Exit
 
 from localai.cli.answer import answer
-from localai.cli.ask import person
 from localai.cli.call import Call, Json, is_terminal, noun
 from localai.cli.console import json_text, note, print_json
 from localai.cli.exits import report
+from localai.cli.inline import person
 from localai.cli.repl import Repl
 from localai.core.errors import Invalid, Pending
 
 if TYPE_CHECKING:
     from localai.agent.loop import Called, ChatResult
-    from localai.approvals.records import Approval
+    from localai.approvals.records import Approval, Reply
 
 app = noun()
 
@@ -123,9 +123,9 @@ class Speaking:
                 raise told
             raise Exit(report(told, []))  # the result is the one document on standard output
 
-    def _ask(self, approval: "Approval") -> tuple[bool, str | None]:
+    def _ask(self, approval: "Approval") -> "Reply":
         self._shown.rest()
-        return person(approval)
+        return person(self._call, approval)
 
     def _answered(self, text: str | None) -> "ChatResult":
         """Show the events of one turn as they come; the last is the result."""

@@ -17,15 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localai.core.escape import visible
+from localai.core.escape import is_hidden, visible
 
-# C1 controls, format characters and separators: legal in JSON, obeyed or hidden by terminals.
-_UNSAFE_JSON = re.compile(
-    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
-    "\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
-    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    "\U000e0001-\U000e007f]"
-)
+_SUSPECT = re.compile("[^\n -~가-힣]")
 _LAST = 16  # cells that the last column of a table needs: it may fold, the others may not
 _GAP = "  "
 _WIDE = 200  # a pipe has no width: a table that nobody wraps can be cut by columns
@@ -49,7 +43,9 @@ def print_json(record: object) -> None:
 def json_text(record: object, *, indent: int | None = None) -> str:
     """A record as JSON text, safe to print."""
     text = json.dumps(record, ensure_ascii=False, indent=indent, default=_plain)
-    return _UNSAFE_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return _SUSPECT.sub(
+        lambda found: json.dumps(found[0])[1:-1] if is_hidden(found[0]) else found[0], text
+    )
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:

@@ -1,14 +1,15 @@
 """`ai tools`: what an agent can do on this machine."""
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from localai.cli.approvals import ran
-from localai.cli.ask import person
 from localai.cli.call import Call, Json, Quiet, is_terminal, noun
 from localai.cli.console import note, print_fields, print_table
+from localai.cli.inline import person
 from localai.core.canonical import canonical
 from localai.core.clock import seconds
 
@@ -51,7 +52,7 @@ def run(
     """Run a tool as an agent would: what is risky waits for a person."""
     call = Call(ctx, json=json)
     arguments = sys.stdin.read() if args == "-" else args
-    asks = person if wait is None and is_terminal() and not json else None
+    asks = partial(person, call) if wait is None and is_terminal() and not json else None
     gate = call.app.gate(
         call.actor, asks, wait_s=seconds(wait) if wait else 0, announce=waits if wait else None
     )

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, noun
-from localai.cli.console import ago, print_fields, print_table
+from localai.cli.console import ago, note, print_fields, print_line, print_table
 
 if TYPE_CHECKING:
     from localai.core.records import Page
     from localai.rbac.users import User
 
 app = noun("Who may use this home.")
+totp = noun("One-time codes, which strict mode asks for at critical risk.")
+app.add_typer(totp, name="totp")
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 
 
@@ -82,6 +84,38 @@ def enable(ctx: typer.Context, name: Name, *, json: Json = False) -> None:
     """Give a disabled user their permissions back."""
     call = Call(ctx, json=json)
     call.show(call.app.users.set_disabled(call.actor, name, disabled=False), _user)
+
+
+@totp.command()
+def new(
+    ctx: typer.Context,
+    *,
+    code: Annotated[
+        str | None, typer.Option("--totp", metavar="CODE", help="Of the app that counts now.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show your next secret, for an authenticator app; it counts once you confirm it."""
+    call = Call(ctx, json=json)
+    found = call.app.codes.new(call.actor, code)
+    call.show(found, lambda made: print_fields(vars(made)))
+    note("give it to your app, then: ai users totp confirm CODE")
+
+
+@totp.command()
+def confirm(ctx: typer.Context, code: Annotated[str, typer.Argument(metavar="CODE")]) -> None:
+    """Let the new secret count, by a code that the app shows."""
+    call = Call(ctx)
+    call.app.codes.confirm(call.actor, code)
+    print_line(f"codes of {call.actor.user_id} count from now on")
+
+
+@totp.command()
+def rm(ctx: typer.Context, name: Name) -> None:
+    """Let no code of a user count any more."""
+    call = Call(ctx)
+    call.app.codes.remove(call.actor, name)
+    print_line(f"no code of {name} counts any more")
 
 
 def _table(page: "Page[User]") -> None:

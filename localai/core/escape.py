@@ -24,6 +24,11 @@ def visible(text: str, *, lines: bool = False) -> str:
     return "".join(_shown(char, lines=lines) for char in text)
 
 
+def is_hidden(char: str) -> bool:
+    """Tell whether a terminal would obey the character, or show nothing that can be seen."""
+    return unicodedata.category(char) in _HIDDEN or char in _BLANK or _is_variation(char)
+
+
 def is_mixed_script(text: str) -> bool:
     """Tell whether a word mixes alphabets that look alike: a Latin one with a Cyrillic letter."""
     if text.isascii():
@@ -37,9 +42,7 @@ def _shown(char: str, *, lines: bool) -> str:
         return char
     if char in {"\n", "\r", "\t"}:
         return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[char]
-    if unicodedata.category(char) in _HIDDEN or char in _BLANK or _is_variation(char):
-        return f"\\u{{{ord(char):04X}}}"
-    return char
+    return f"\\u{{{ord(char):04X}}}" if is_hidden(char) else char
 
 
 def _is_variation(char: str) -> bool:

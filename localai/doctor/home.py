@@ -109,9 +109,21 @@ def switches(app: App) -> Check:
 
 
 def policy(app: App) -> Check:
-    """The operator's rules can be read, and each one proves its examples."""
+    """The operator's rules can be read, each proves its examples, and who they want is there."""
     rules = app.policies.rules()
-    return ok("policy", f"{len(rules)} rules of yours, {app.settings[SECURITY_MODE]} mode")
+    told = f"{len(rules)} rules of yours, {app.settings[SECURITY_MODE]} mode"
+    eyes = [rule for rule in rules if rule.approvers > 1 or not rule.self_approval]
+    if not eyes:
+        return ok("policy", told)
+    people = len(app.rbac.holders("approvals:decide"))
+    needed = max(rule.approvers + (not rule.self_approval) for rule in eyes)
+    if people == 1:
+        why = "wants somebody else's eyes, and one person alone decides here: there is no four-eyes"
+    elif people < needed:
+        why = f"wants {needed} people at most, and {people} may decide here: some calls cannot run"
+    else:
+        return ok("policy", f"{told}; {people} people may decide")
+    return warning("policy", f"{told}; {eyes[0].name} {why}", "ai users add NAME --role operator")
 
 
 def _ours(app: App) -> Iterator[Path]:

@@ -7,6 +7,8 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from localai.infer.receipt import Receipt
+
 Finish = Literal["stop", "length", "tool_calls"]
 
 
@@ -74,10 +76,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One step of a streamed answer; the last one carries `usage` and `finish`."""
+    """One step of a streamed answer; the last one carries `usage` and `finish`.
+
+    A call comes with the `receipt` of its generation, if the engine can give one.
+    """
 
     text: str = ""
     tool_call: ToolCall | None = None
+    receipt: Receipt | None = None
     usage: Usage | None = None
     finish: Finish | None = None
 

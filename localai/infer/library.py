@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
@@ -22,6 +22,7 @@ from typing import Any
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.core.files import private_dir, write_private
 from localai.core.records import Page
+from localai.infer.receipt import file_sha256, state_of
 
 STARTER = "starter"
 SHIPPED = {STARTER: Path(__file__).parent / "models" / STARTER / f"{STARTER}.gguf"}
@@ -68,12 +69,17 @@ class ModelInfo(Model):
 
 @dataclass(frozen=True)
 class _Entry:
-    """The sidecar: the header as it was when the file had this size and time."""
+    """The sidecar: the header as it was when the file had this size and time.
+
+    `sha256` is the file's digest in that `state`.
+    """
 
     info: GgufInfo
     source: str
     is_copy: bool
     mtime_ns: int
+    sha256: str = ""
+    state: Sequence[int] = ()
 
 
 Inspect = Callable[[Path], GgufInfo]
@@ -120,6 +126,7 @@ class Library:
             _copy(source, place) if copy else _link(source, place)
             entry = _Entry(info, str(source), copy, place.stat().st_mtime_ns)
             self._write(name, entry)
+        self._digest(name, place)
         return self._model(name, self._entry(name))
 
     def page(self, actor: object) -> Page[Model]:
@@ -151,6 +158,11 @@ class Library:
         self._require(actor, "models:read")
         self._known(name)
         return self._present(name)
+
+    def digest(self, actor: object, name: str, file: Path) -> str:
+        """The SHA-256 of the model's file, which is read only if it has changed."""
+        self._require(actor, "models:read")
+        return self._digest(name, file)
 
     def choose(self, actor: object, role: str) -> str:
         """The model for a role: the one chosen for it, else for chat, else the first by name.
@@ -215,9 +227,17 @@ class Library:
         is_copy = kept is not None and kept.is_copy
         source = kept.source if kept else str(_target(place))
         entry = _Entry(info, source, is_copy, state.st_mtime_ns)
-        with suppress(OSError):  # it only saves time, and the folder may be read-only
-            self._write(name, entry)
+        self._keep(name, entry)
         return entry
+
+    def _digest(self, name: str, file: Path) -> str:
+        kept, state = self._read(name), state_of(file)
+        if kept and tuple(kept.state) == state:
+            return kept.sha256
+        sha256 = file_sha256(file)
+        if kept:
+            self._keep(name, replace(kept, sha256=sha256, state=state))
+        return sha256
 
     def _holds(self, place: Path, source: Path) -> bool:
         """Whether `source` is what was registered at `place`."""
@@ -248,6 +268,10 @@ class Library:
     def _write(self, name: str, entry: _Entry) -> None:
         text = json.dumps(asdict(entry), ensure_ascii=False, indent=2)
         write_private(self._sidecar(name), text.encode())
+
+    def _keep(self, name: str, entry: _Entry) -> None:
+        with suppress(OSError):  # it only saves time, and the folder may be read-only
+            self._write(name, entry)
 
     def _read(self, name: str) -> _Entry | None:
         try:

@@ -10,20 +10,22 @@ import re
 import threading
 import weakref
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
-from llama_cpp import _ggml
+from llama_cpp import __version__, _ggml
 from llama_cpp import llama_cpp as lib
 
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.infer import answer, grammar, hardware
 from localai.infer.engine import DEFAULT_SAMPLING, Delta, Message, Sampling, ToolSpec
 from localai.infer.prompt import ChatTemplate, Specials, shared
-from localai.infer.sampler import Bounds, Sampler, Words, filled, recommended
+from localai.infer.receipt import Receipt, Weights, file_sha256, text_sha256, tokens_sha256
+from localai.infer.sampler import Bounds, Sampler, Words, recommended, settled
 from localai.infer.toolcalls import CLOSE, OPEN
 
 REQUIREMENT: Final = hardware.REQUIREMENT
@@ -63,18 +65,20 @@ def gpu_offload_supported() -> bool:
     return bool(lib.llama_supports_gpu_offload())
 
 
-def load(
+def load(  # noqa: PLR0913 - a file, and how it is loaded
     path: Path,
     *,
     name: str | None = None,
     context: int | None = None,
     threads: int | None = None,
     gpu_layers: int = -1,
+    digest: Callable[[Path], str] = file_sha256,
 ) -> "LlamaCpp":
     """Load the GGUF file at `path`; `name`, for people, defaults to its stem.
 
     `context` is at most what the model was trained on (default: that, up to 8,192 tokens);
     `threads` defaults to the physical cores; `gpu_layers` -1 offloads all that the build can.
+    `digest` is asked for the file's SHA-256 when the model first proposes a call.
     """
     name = name or path.stem
     if not path.is_file():
@@ -83,19 +87,25 @@ def load(
     lib.llama_backend_init()
     settings = lib.llama_model_default_params()
     settings.n_gpu_layers = gpu_layers
+    weights = Weights(path, digest)
     model = lib.llama_model_load_from_file(bytes(path.resolve()), settings)
     if model is None:
         message = f"{path} cannot be loaded: {_complaint()}"
         raise Unavailable(message, hint=_HINT.replace("NAME", name))
     threads = threads or hardware.useful_threads(lib.llama_model_n_params(model))
-    return LlamaCpp(name, model, context, threads)
+    return LlamaCpp(name, model, context, threads, weights)
 
 
 class LlamaCpp:
     """A loaded model, which it owns, and the tokens of the last conversation in its memory."""
 
     def __init__(
-        self, name: str, model: lib.llama_model_p, context: int | None, threads: int
+        self,
+        name: str,
+        model: lib.llama_model_p,
+        context: int | None,
+        threads: int,
+        weights: Weights,
     ) -> None:
         owned = ExitStack()
         owned.callback(lib.llama_model_free, model)
@@ -103,6 +113,7 @@ class LlamaCpp:
         self._free = weakref.finalize(self, owned.close)
         self.name = name
         self.context = min(context or DEFAULT_CONTEXT, lib.llama_model_n_ctx_train(model))
+        self._weights = weights
         self._own = recommended(model)
         self._vocabulary = _Vocabulary(model)
         self._template = self._vocabulary.template()
@@ -148,12 +159,26 @@ class LlamaCpp:
             score.prompt, score.cached = len(prompt), self._rewind(prompt)
             text = grammar.citations(citations) if citations else ""
             bounds = Bounds(text, partial(self._calls_of, tools) if tools else None)
-            drawn = filled(sampling, self._own)
+            drawn = settled(sampling, self._own)
             pieces = self._pieces(prompt[score.cached :], drawn, bounds, score)
             texts = answer.texts(pieces, drop_space=self._vocabulary.begins_with_space)
-            yield from answer.deltas(texts, score, with_tools=bool(tools))
+            for delta in answer.deltas(texts, score, with_tools=bool(tools)):
+                is_call = delta.tool_call is not None
+                yield replace(delta, receipt=self._receipt(prompt, drawn)) if is_call else delta
         finally:
             self._turn.release()
+
+    def _receipt(self, prompt: Sequence[int], drawn: Sampling) -> Receipt:
+        used = {name: value for name, value in asdict(drawn).items() if value is not None}
+        return Receipt(
+            engine=f"llama-cpp-python {__version__}",
+            model=self.name,
+            model_sha256=self._weights.sha256,
+            template_sha256=text_sha256(self._template.source),
+            seed=used.pop("seed", None),
+            sampler=used,
+            prompt_sha256=tokens_sha256(prompt),
+        )
 
     def _prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
         prompt = self._vocabulary.tokenize(self._template.render(messages, tools))

@@ -50,7 +50,7 @@ class ChatTemplate:
     """One model's chat template, ready to render; "" stands for ChatML or plain text."""
 
     def __init__(self, source: str, specials: Specials, *, bos: str = "", eos: str = "") -> None:
-        source = source or (CHATML if _speaks_chatml(specials) else PLAIN)
+        self.source = source = source or (CHATML if _speaks_chatml(specials) else PLAIN)
         env = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )

@@ -7,9 +7,10 @@ llama.cpp would end the process over a token that it does not allow.
 
 import ctypes
 import math
+import secrets
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from localai.infer.engine import USUAL_SAMPLING, Sampling
 from localai.infer.grammar import Opening
 
 _MOST = 1000.0  # of any recommended number
+_ANY_SEED = lib.LLAMA_DEFAULT_SEED  # llama.cpp then takes one itself; the highest that it knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Words:
 class Sampler:
     """Draws one token after another while `ctx` lives; close it after the answer.
 
-    `sampling` leaves nothing open.
+    `sampling` is as `settled` leaves it.
     """
 
     def __init__(
@@ -171,6 +173,19 @@ def filled(sampling: Sampling, own: Sampling = USUAL_SAMPLING) -> Sampling:
     return Sampling(**(asdict(own) | given))
 
 
+def settled(sampling: Sampling, own: Sampling) -> Sampling:
+    """What counts of `sampling`, with `own` where it leaves something open, and a seed.
+
+    llama.cpp would keep a seed of its own choice to itself.
+    """
+    whole = filled(sampling, own)
+    if not whole.temperature:
+        return Sampling(temperature=0, max_tokens=whole.max_tokens)
+    given = _ANY_SEED if whole.seed is None else whole.seed & _ANY_SEED
+    seed = secrets.randbelow(_ANY_SEED) if given == _ANY_SEED else given
+    return replace(whole, seed=seed)
+
+
 def _number(model: lib.llama_model_p, key: str) -> float | None:
     """A number of the file's metadata; a file may hold anything."""
     buffer = ctypes.create_string_buffer(32)
@@ -184,13 +199,12 @@ def _number(model: lib.llama_model_p, key: str) -> float | None:
 
 
 def _chain(sampling: Sampling) -> "lib.llama_sampler_p":
-    seed = lib.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed & 0xFFFFFFFF
     random = (
         lambda: lib.llama_sampler_init_top_k(int(sampling.top_k or 0)),
         lambda: lib.llama_sampler_init_top_p(sampling.top_p, 1),
         lambda: lib.llama_sampler_init_min_p(sampling.min_p, 1),
         lambda: lib.llama_sampler_init_temp(sampling.temperature),
-        lambda: lib.llama_sampler_init_dist(seed),
+        lambda: lib.llama_sampler_init_dist(sampling.seed),
     )
     settings = lib.llama_sampler_chain_default_params()
     steps: lib.llama_sampler_p = lib.llama_sampler_chain_init(settings)

@@ -60,6 +60,10 @@ class Rbac:
         held = self._snapshot.holder(actor.user_id).permissions
         return frozenset(name for name in held if self._key_obstacle(actor, name) is None)
 
+    def holders(self, permission: str) -> frozenset[str]:
+        """The users who hold the permission now."""
+        return self._snapshot.holders(permission)
+
     def checks(self) -> Mapping[tuple[str, str], int]:
         """How many checks there were, by result (allowed, denied) and roles."""
         return self._checks.totals()

@@ -20,6 +20,7 @@ _HELD = (
 _KEYS = sa.select(
     api_keys.c.id, api_keys.c.user_id, api_keys.c.permissions, api_keys.c.expires_us
 ).where(api_keys.c.revoked_us.is_(None))
+_CHANGES = "SELECT changes FROM rights"
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,13 @@ class LiveKey:
 
 
 class Snapshot:
-    """Reads users and keys again when anybody, here or in another process, changed anything."""
+    """Reads users and keys again when anybody, here or in another process, changed them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
         self._stamp: object = None
+        self._changes: object = None
         self._users: Mapping[str, Holder] = {}
         self._keys: Mapping[str, LiveKey] = {}
 
@@ -58,19 +60,26 @@ class Snapshot:
         """What the user holds now; nothing for one who is unknown or disabled."""
         return self._current()[0].get(user, _NOBODY)
 
+    def holders(self, permission: str) -> frozenset[str]:
+        """Every user who holds the permission now."""
+        users, _ = self._current()
+        return frozenset(user for user, each in users.items() if permission in each.permissions)
+
     def key(self, key: str) -> LiveKey | None:
         """The key, unless it is unknown or revoked; the clock is the caller's."""
         return self._current()[1].get(key)
 
     def _current(self) -> tuple[Mapping[str, Holder], Mapping[str, LiveKey]]:
-        # The stamp is taken before the rows: a change in between shows at the next check.
+        # What tells of a change is read before the rows: one in between shows at the next check.
         with self._lock:
             stamp = self._database.stamp()
             if stamp != self._stamp:
-                with self._database.read() as connection:
-                    self._users = _holders(connection.execute(_HELD).all())
-                    self._keys = _live(connection.execute(_KEYS).all())
-                self._stamp = stamp
+                changes = self._database.glance(_CHANGES)
+                if changes != self._changes:
+                    with self._database.read() as connection:
+                        self._users = _holders(connection.execute(_HELD).all())
+                        self._keys = _live(connection.execute(_KEYS).all())
+                self._stamp, self._changes = stamp, changes
             return self._users, self._keys
 
 

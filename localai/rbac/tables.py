@@ -1,4 +1,4 @@
-"""Users, the roles that they hold, their API keys; how often they called and were checked."""
+"""Users, their roles, API keys and codes; how often they called and were checked."""
 
 import sqlalchemy as sa
 
@@ -49,4 +49,21 @@ rate_buckets = sa.Table(
     sa.Column("tool", sa.Text, primary_key=True),
     sa.Column("full_us", sa.BigInteger, nullable=False),
     sa.Column("refused", sa.Integer, nullable=False),
+)
+
+# Counts the changes of users, roles and keys: triggers do.
+rights = sa.Table(
+    "rights",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("changes", sa.BigInteger, nullable=False),
+)
+
+codes = sa.Table(
+    "codes",
+    metadata,
+    sa.Column("user_id", sa.Text, sa.ForeignKey("users.id"), primary_key=True),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("is_on", sa.Boolean, nullable=False),
+    sa.Column("step", sa.BigInteger, nullable=False),  # of the newest code that counted
 )

@@ -3,9 +3,11 @@
 import json
 import subprocess
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 
 import pytest
+import spoofs
 from gguf_models import tool_call
 from terminal import Ai
 
@@ -238,3 +240,21 @@ def test_what_expired_is_renewed_and_what_was_approved_taken_back(ai: Ai) -> Non
     assert ai("approvals", "revoke", renewed["id"], "--reason", "not now").code == 0
     assert ai("approvals", "run", renewed["id"]).code == 5
     assert not (ai.workspace / "a.txt").exists()
+
+
+def test_no_spoof_leaves_unescaped(ai: Ai) -> None:
+    """In words and in JSON, which still gives back what was asked."""
+    content = "\n".join(spoofs.ALL.values())
+    arguments = {"path": "p\u0430ypal.txt", "content": content}
+    assert ai("tools", "run", "write_file", "--args", json.dumps(arguments)).code == 7
+    request = ai("approvals", "list", "-q").out.strip()
+    show = ("approvals", "show", request)
+    told = [ai(*words) for words in (show, (*show, "--json"), ("approvals", "list", "--json"))]
+    for each in told:
+        text = each.out + each.err
+        assert not {unicodedata.category(char) for char in text if char != "\n"} & _HIDDEN
+    assert told[1].json["arguments"] == arguments
+    assert "mixes alphabets" in told[0].out
+
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

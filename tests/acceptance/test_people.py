@@ -1,5 +1,9 @@
-"""Users, roles and API keys, from the command line."""
+"""Users, roles, API keys and codes, from the command line."""
 
+import time
+from pathlib import Path
+
+import pyotp
 from terminal import Ai
 
 
@@ -81,3 +85,66 @@ def test_a_tool_is_called_so_often_and_no_more(ai: Ai) -> None:
     relaxed = {"LOCALAI_RATE_LIMITS_ENABLED": "false"}
     checks = {each["name"]: each for each in ai("doctor", "--json", **relaxed).json["checks"]}
     assert checks["protection"]["status"] == "warning"
+
+
+FOUR_EYES = """
+[[rule]]
+name = "four-eyes"
+effect = "ask"
+tools = ["write_file"]
+approvers = 2
+self_approval = false
+match = [{arguments = {path = "a", content = ""}}]
+no_match = [{tool = "read_file"}]
+"""
+WRITE = ("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "x"}')
+
+
+def test_two_people_see_it_and_not_the_one_who_asks(ai: Ai) -> None:
+    """Alone there is no four-eyes, and the doctor says so."""
+    policy = Path(ai("config", "path").out.strip()).with_name("policy.toml")
+    policy.write_text(FOUR_EYES)
+    policy.chmod(0o600)
+    doctor = {each["name"]: each for each in ai("doctor", "--json").json["checks"]}
+    assert "there is no four-eyes" in doctor["policy"]["message"]
+    for name in ("mina", "june"):
+        ai("users", "add", name, "--role", "operator")
+    doctor = {each["name"]: each for each in ai("doctor", "--json").json["checks"]}
+    assert doctor["policy"]["status"] == "ok"
+    mina, june = (ai("keys", "create", "--user", name).out.strip() for name in ("mina", "june"))
+    waiting = _asked(ai, *WRITE)
+    own = ai("approve", waiting, "-y")
+    assert (own.code, "somebody else" in own.err) == (3, True)
+    first = ai("approve", waiting, "-y", LOCALAI_API_KEY=mina)
+    assert (
+        first.out == f"pending {waiting} write_file: approved by 1 of the 2 people that it needs\n"
+    )
+    assert ai("approvals", "run", waiting).code == 7
+    assert ai("approve", waiting, "-y", LOCALAI_API_KEY=june).out.startswith("approved")
+    assert ai("approvals", "run", waiting).code == 0
+    assert (ai.workspace / "a.txt").read_text() == "x"
+
+
+def test_strict_mode_asks_for_a_code(ai: Ai) -> None:
+    """That of the person's own app, at critical risk alone."""
+    run = ("tools", "run", "run_command", "--args", '{"argv": ["true"]}')
+    waiting = _asked(ai, *run)
+    strict = {"LOCALAI_SECURITY_MODE": "strict"}
+    asked = ai("approve", waiting, "-y", **strict)
+    assert (asked.code, "ai users totp new" in asked.err) == (3, True)
+    app = pyotp.TOTP(ai("users", "totp", "new", "--json").json["secret"])
+    assert ai("users", "totp", "confirm", app.at(time.time())).code == 0
+    assert "none was given" in ai("approve", waiting, "-y", **strict).err
+    later = app.at(time.time() + 30)  # the one after is taken, too
+    assert ai("approve", waiting, "-y", "--totp", later, **strict).code == 0
+    other = _asked(ai, *run)
+    assert "used already" in ai("approve", other, "-y", "--totp", later, **strict).err
+    assert ai("approve", other, "-y").code == 0
+    name = ai("users", "whoami", "--json").json["name"]
+    assert ai("users", "totp", "rm", name).code == 0
+
+
+def _asked(ai: Ai, *call: str) -> str:
+    """The id of the request that the call leaves."""
+    assert ai(*call).code == 7
+    return ai("approvals", "list", "--status", "pending", "-q").out.strip()

@@ -1,6 +1,8 @@
 """The operator's policy, from the command line."""
 
 import json
+import re
+from pathlib import Path
 
 from terminal import Ai
 
@@ -117,3 +119,78 @@ def test_how_far_an_approval_reaches_is_said_once(ai: Ai) -> None:
     assert ai("approve", request, "--for", "9h").code == 2
     assert ai("approve", request, "--session").code == 2
     assert ai("approve", request, "--once").code == 0
+
+
+def _asked(ai: Ai, path: str) -> str:
+    """The id of a request to write there."""
+    given = json.dumps({"path": path, "content": "x"})
+    assert ai("tools", "run", "write_file", "--args", given).code == 7
+    newest = ai("approvals", "list", "--limit", 1, "-q").out
+    return str(newest.strip())
+
+
+def _candidate(ai: Ai, text: str = POLICY) -> Path:
+    file = ai.home.parent / "candidate.toml"
+    file.write_text(text)
+    file.chmod(0o600)
+    return file
+
+
+def test_a_candidate_is_tried_on_what_was_asked(ai: Ai) -> None:
+    """What contradicts a person stands first, and nothing changes."""
+    approved, rejected = _asked(ai, "notes/private/a"), _asked(ai, "notes/a.md")
+    open_, other = _asked(ai, "notes/b.md"), _asked(ai, "a.md")
+    assert ai("approve", approved).code == 0
+    assert ai("reject", rejected).code == 0
+    file = _candidate(ai)
+    found = ai("policy", "backtest", file, "--since", "30d", "--json").json
+    assert found["requests"] == 4
+    assert found["now"] == {"allow": 0, "ask": 4, "deny": 0}
+    assert found["candidate"] == {"allow": 2, "ask": 1, "deny": 1}
+    assert found["rejected_allowed"] == {"now": 0, "candidate": 1}
+    assert found["approved_denied"] == {"now": 0, "candidate": 1}
+    assert (found["total"], found["next"]) == (3, None)
+    told = [
+        (each["id"], each["status"], each["candidate"], each["rule"]) for each in found["items"]
+    ]
+    assert told == [
+        (rejected, "rejected", "allow", "notes"),
+        (approved, "approved", "deny", "no-secrets"),
+        (open_, "pending", "allow", "notes"),
+    ]
+    assert found["items"][0]["tool_name"] == "write_file"
+    assert {each["now"] for each in found["items"]} == {"ask"}
+    shown = ai("policy", "backtest", file)
+    assert re.search(r"rejected by a person, and allowed +0 +1 *\n", shown.out)
+    assert "this cannot know: calls that ran or were refused unasked" in shown.err
+    assert other not in shown.out
+    assert not (ai.home / "policy.toml").exists()
+    assert ai("approvals", "show", open_, "--json").json["status"] == "pending"
+
+
+def test_what_a_candidate_changes_is_paged(ai: Ai) -> None:
+    """By the cursor that the page before names; the policy in force itself changes nothing."""
+    ids = {_asked(ai, f"notes/{name}") for name in "abc"}
+    file = _candidate(ai)
+    first = ai("policy", "backtest", file, "--limit", 2)
+    cursor = first.err.partition("--cursor ")[2].split()[0]
+    second = ai("policy", "backtest", file, "--limit", 2, "--cursor", cursor, "-q")
+    shown = re.findall(r"^[0-9a-f]{16}", first.out, re.MULTILINE)
+    assert {*shown, *second.out.split()} == ids
+    assert ai("policy", "backtest", file, "--cursor", "x").code == 2
+    _policy(ai)
+    same = ai("policy", "backtest", file)
+    assert (same.code, "no request differs" in same.err) == (0, True)
+
+
+def test_a_candidate_that_is_wrong_is_no_candidate(ai: Ai) -> None:
+    """With the same error as the policy, and tools still run."""
+    wrong = _candidate(ai, POLICY.replace('"notes/a.md"', '"a.md"', 1))
+    refused = ai("policy", "backtest", wrong)
+    assert (refused.code, refused.out) == (2, "")
+    assert "candidate.toml: rule notes: match: the rule does not match" in refused.err
+    assert ai("tools", "run", "list_files", "--args", "{}").code == 0
+    assert ai("policy", "backtest", wrong.with_name("none.toml")).code == 4
+    assert ai("policy", "backtest", _candidate(ai), "--since", "soon").code == 2
+    assert ai("users", "add", "mina", "--role", "user").code == 0
+    assert ai("--as", "mina", "policy", "backtest", _candidate(ai)).code == 3

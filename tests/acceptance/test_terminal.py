@@ -9,6 +9,7 @@ from typing import Any
 
 import gguf_models
 import pexpect
+import pytest
 from gguf_models import tool_call
 from terminal import AI, Ai
 
@@ -50,7 +51,7 @@ def test_a_tool_call_is_shown_whole_and_asked_inline(
     with_model([("last.role == 'tool'", "Noted."), ("'note' in last.content", call)])
     with typing(ai, "chat", "make a note") as child:
         child.expect("buy milk")
-        child.expect(r"exactly as shown\?.*\[y/N\] ")
+        child.expect(r"exactly as shown\?.*\[y/N/a\] ")
         assert child.expect([pexpect.TIMEOUT, "."], timeout=0.5) == 0  # nothing redraws over it
         child.sendline("y")
         child.expect("Noted")
@@ -72,6 +73,83 @@ def test_a_no_at_the_terminal_reaches_the_model_with_its_reason(
         child.expect("Then not")
         assert exit_code(child) == 0
     assert not (ai.workspace / "note.txt").exists()
+
+
+def test_always_shows_a_rule_and_saves_it_after_a_second_yes(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """Then a call like it runs unasked in this conversation, and in no other one."""
+    calls = [tool_call("write_file", path="note.txt", content=content) for content in "ab"]
+    rules = [("last.role == 'tool'", "Noted."), ("'again' in last.content", calls[1])]
+    with_model([*rules, ("'note' in last.content", calls[0])])
+    with typing(ai, "chat", "make a note") as child:
+        child.expect(r"exactly as shown\?.*\[y/N/a\] ")
+        child.sendline("a")
+        child.expect("argument   path is 'note.txt'")
+        child.expect("in conversation [0-9a-f]{16}")
+        child.expect(r"this rule\? \[y/N\] ")
+        assert not any("standing" in name for name in ai("policy", "list", "-q").out.split())
+        child.sendline("y")
+        child.expect("Noted")
+        assert exit_code(child) == 0
+    assert any("standing" in name for name in ai("policy", "list", "-q").out.split())
+    with typing(ai, "chat", "-c", "note it again") as child:
+        assert child.expect(["Noted", "exactly as shown"]) == 0
+        assert exit_code(child) == 0
+    assert (ai.workspace / "note.txt").read_text() == "b"
+    assert ai("chat", "make a note").code == 7
+
+
+def test_always_without_the_second_yes_saves_nothing(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """The call itself is asked about again, without it."""
+    call = tool_call("write_file", path="note.txt", content="x")
+    with_model([("last.role == 'tool'", "Noted."), ("'note' in last.content", call)])
+    with typing(ai, "chat", "make a note") as child:
+        child.expect(r"\[y/N/a\] ")
+        child.sendline("a")
+        child.expect(r"this rule\? \[y/N\] ")
+        child.sendline("n")
+        child.expect(r"no rule was made.*exactly as shown\?.*\[y/N\] ")
+        child.sendline("y")
+        child.expect("Noted")
+        assert exit_code(child) == 0
+    assert (ai.workspace / "note.txt").exists()
+    assert not any("standing" in name for name in ai("policy", "list", "-q").out.split())
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "why"),
+    [
+        ("run_command", '{"argv": ["ls"]}', "what is critical is approved once"),
+        ("write_file", '{"path": "a", "content": "x"}', "belongs to no conversation"),
+    ],
+)
+def test_always_is_not_offered_where_it_cannot_be(
+    ai: Ai, tool: str, arguments: str, why: str
+) -> None:
+    """It says why, and `a` is then a no."""
+    with typing(ai, "tools", "run", tool, "--args", arguments) as child:
+        child.expect(why)
+        child.expect(r"exactly as shown\?.*\[y/N\] ")
+        child.sendline("a")
+        child.expect("Why not")
+        child.sendline("")
+        assert exit_code(child) == 8
+
+
+def test_a_yes_at_the_terminal_takes_a_code_where_one_is_asked_for(ai: Ai) -> None:
+    """In strict mode at critical risk; without the right one nothing is approved."""
+    arguments = '{"path": ".bashrc", "content": "x"}'
+    strict = ("--set", "security.mode=strict")
+    with typing(ai, *strict, "tools", "run", "write_file", "--args", arguments) as child:
+        child.expect(r"exactly as shown\?.*\[y/N\] ")
+        child.sendline("y")
+        child.expect("Code of your authenticator app: ")
+        child.sendline("000000")
+        assert exit_code(child) == 3
+    assert not (ai.workspace / ".bashrc").exists()
 
 
 def test_approve_shows_the_action_and_asks_once(ai: Ai) -> None:

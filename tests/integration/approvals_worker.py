@@ -16,6 +16,7 @@ from approvals_home import Home, build
 from localai.agent.runner import Rules, Runner
 from localai.agent.tools import Context, Registry, Tool, ToolResult
 from localai.approvals.gate import Ask
+from localai.approvals.records import Reply
 from localai.core.errors import LocalaiError, Rejected
 from localai.rbac.permissions import Actor, Risk
 
@@ -87,8 +88,8 @@ def work(folder: Path, driver_name: str, workspace: Path, seed: str) -> None:
     """Ask, decide, claim and run, over and over, until killed."""
     home = build(folder, driver=driver(driver_name))
     dice, running = random.Random(seed), runner(home, workspace)
-    gate = Ask(home.approvals, home.operator, lambda _: (dice.random() < 0.8, None))
-    yes = Ask(home.approvals, home.operator, lambda _: (True, None))
+    gate = Ask(home.approvals, home.operator, lambda _: Reply(dice.random() < 0.8))
+    yes = Ask(home.approvals, home.operator, lambda _: Reply(is_yes=True))
     running.run(home.operator, "append", f'{{"line": "{seed}:0"}}', yes)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -15,7 +15,7 @@ from localai.agent.builtin import registry
 from localai.agent.runner import Rules, Runner
 from localai.agent.tools import Context, Registry, Tool, ToolResult
 from localai.approvals.gate import Ask, Gate, Wait
-from localai.approvals.records import Approval, Waiting
+from localai.approvals.records import Approval, Reply, Waiting
 from localai.core.errors import (
     Conflict,
     Denied,
@@ -40,12 +40,12 @@ class Unasked:
 
 @pytest.fixture
 def yes(home: Home) -> Gate:
-    return Ask(home.approvals, home.operator, lambda _: (True, None))
+    return Ask(home.approvals, home.operator, lambda _: Reply(is_yes=True))
 
 
 @pytest.fixture
 def no(home: Home) -> Gate:
-    return Ask(home.approvals, home.operator, lambda _: (False, "not today"))
+    return Ask(home.approvals, home.operator, lambda _: Reply(is_yes=False, reason="not today"))
 
 
 @pytest.fixture

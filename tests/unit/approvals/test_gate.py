@@ -7,14 +7,16 @@ import pytest
 from approvals_home import Home, TurnableClock
 
 from localai.approvals.gate import Ask, Gate, Wait
-from localai.approvals.records import Approval, Waiting
+from localai.approvals.records import Approval, Reply, Waiting
+from localai.approvals.standing import LONGEST_S, Scope
 from localai.core.errors import Conflict, Denied, Expired, Rejected
 
 MakeGate = Callable[[Home, bool], Gate]
 
 
 def _asking(home: Home, is_yes: bool) -> Gate:
-    return Ask(home.approvals, home.operator, lambda _: (is_yes, None if is_yes else "not now"))
+    reply = Reply(is_yes, None if is_yes else "not now")
+    return Ask(home.approvals, home.operator, lambda _: reply)
 
 
 def _waiting(home: Home, is_yes: bool) -> Gate:
@@ -69,9 +71,9 @@ def test_ask_shows_the_whole_action(home: Home) -> None:
     """The question carries every line that a person must read."""
     seen: list[tuple[str, ...]] = []
 
-    def ask(approval: Approval) -> tuple[bool, str | None]:
+    def ask(approval: Approval) -> Reply:
         seen.append(approval.shown)
-        return True, None
+        return Reply(is_yes=True)
 
     opened = home.open()
     Ask(home.approvals, home.operator, ask).decide(opened)
@@ -81,11 +83,11 @@ def test_ask_shows_the_whole_action(home: Home) -> None:
 def _decided_meanwhile(home: Home, other: str, *, is_yes: bool) -> Approval:
     """Answer here after another terminal was faster."""
 
-    def ask(approval: Approval) -> tuple[bool, str | None]:
+    def ask(approval: Approval) -> Reply:
         getattr(home.approvals, other)(
             home.operator, approval.id, seen_sha256=approval.action_sha256
         )
-        return is_yes, None
+        return Reply(is_yes)
 
     return Ask(home.approvals, home.operator, ask).decide(home.open())
 
@@ -108,9 +110,29 @@ def test_a_no_here_never_runs_it_here(home: Home) -> None:
     assert home.approvals.list(home.operator, status="approved").total == 1
 
 
+@pytest.mark.parametrize("is_in_time", [True, False])
+def test_always_saves_the_rule_with_the_approval_or_not_at_all(
+    home: Home, clock: TurnableClock, is_in_time: bool
+) -> None:
+    """They are one answer: what comes too late leaves neither."""
+    agent = home.operator.agent("5e55")
+    opened = home.open(agent)
+    scope = Scope(LONGEST_S, is_session=True)
+    rule = home.approvals.draft_rule(home.operator, opened.id, scope, left_open=("content",))
+    gate = Ask(home.approvals, home.operator, lambda _: Reply(is_yes=True, rule=rule))
+    if is_in_time:
+        assert gate.decide(opened).status == "approved"
+        assert [each.name for each in home.approvals.standing.of(agent)] == [rule.rule.name]
+        return
+    clock.pass_time(301)
+    with pytest.raises(Expired):
+        gate.decide(opened)
+    assert home.approvals.standing.live() == ()
+
+
 def test_an_agent_cannot_be_asked(home: Home) -> None:
     """A gate wired to an agent decides nothing."""
-    gate = Ask(home.approvals, home.operator.agent("s"), lambda _: (True, None))
+    gate = Ask(home.approvals, home.operator.agent("s"), lambda _: Reply(is_yes=True))
     with pytest.raises(Denied, match="an agent never decides"):
         gate.decide(home.open())
 

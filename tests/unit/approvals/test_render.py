@@ -3,9 +3,11 @@
 import hashlib
 import sys
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import spoofs
 from approvals_home import Home, action
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from localai.approvals.render import describe, quoted
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _CYRILLIC = "p\u0430ypal"
+_MIXED = "  warning: one word mixes alphabets that look alike"
 
 
 def _approval(made: Action, reason: str | None = None, kind: str = "human") -> Approval:
@@ -131,47 +134,56 @@ def test_no_code_point_leaves_unseen() -> None:
     assert not [char for char in left if unicodedata.category(char) in _UNSEEN]
 
 
-@pytest.mark.parametrize(
-    "spoof",
-    [
-        "\x1b[2J\x1b[Hall is well",
-        "\x1b]8;;https://evil.example\x1b\\click\x1b]8;;\x1b\\",
-        "\x9b31mred",
-        "\x1b]0;title\x07",
-        "safe\r$ rm -rf ~",
-        "a\b\b\bhidden",
-        "user\u202e gnp.exe",
-        "\u2066rtl\u2069",
-        "zero\u200bwidth\u200djoined\ufeff",
-        "soft\u00adhyphen",
-        "line\u2028separator\u2029s",
-        "tag\U000e0041\U000e0042",
-        "blank\u3164filler\u2800",
-    ],
-)
-@pytest.mark.parametrize(
-    "place", ["argument", "element", "name", "cwd", "program", "file", "reason"]
-)
+_PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "argument": lambda spoof: {"arguments": {"content": f"x\n{spoof}\n"}},
+    "element": lambda spoof: {"arguments": {"argv": [spoof]}},
+    "name": lambda spoof: {"arguments": {spoof: {"deep": [spoof, 1, None]}}},
+    "cwd": lambda spoof: {"cwd": spoof},
+    "program": lambda spoof: {"facts": Facts(program=Program(spoof, "1", "2", "aa"))},
+    "file": lambda spoof: {"facts": Facts(files=(FileFact(spoof, False),))},
+    "reason": lambda spoof: {"reason": spoof},
+}
+
+
+@pytest.mark.parametrize("place", _PLACES)
+@pytest.mark.parametrize("spoof", spoofs.HIDDEN.values(), ids=spoofs.HIDDEN)
 def test_spoofs_are_spelled_out(spoof: str, place: str) -> None:
     """Wherever foreign text stands, it can neither act nor hide."""
-    places: dict[str, dict[str, Any]] = {
-        "argument": {"arguments": {"content": f"x\n{spoof}\n"}},
-        "element": {"arguments": {"argv": [spoof]}},
-        "name": {"arguments": {spoof: {"deep": [spoof, 1, None]}}},
-        "cwd": {"cwd": spoof},
-        "program": {"facts": Facts(program=Program(spoof, "1", "2", "aa"))},
-        "file": {"facts": Facts(files=(FileFact(spoof, False),))},
-        "reason": {"reason": spoof},
-    }
-    lines = _shown(**places[place])
+    lines = _shown(**_PLACES[place](spoof))
     assert all(map(_is_plain, lines))
     assert not any(spoof in line for line in lines)
 
 
-@pytest.mark.parametrize("markup", ["[link=https://x]y[/link]", "[conceal]rm -rf ~[/conceal]"])
+@pytest.mark.parametrize("place", _PLACES)
+@pytest.mark.parametrize("spoof", spoofs.LOOKALIKES.values(), ids=spoofs.LOOKALIKES)
+def test_lookalikes_are_flagged(spoof: str, place: str) -> None:
+    """A letter of another alphabet in a word is pointed out."""
+    assert _MIXED in _shown(**_PLACES[place](spoof))
+
+
+@pytest.mark.parametrize("markup", spoofs.MARKUP.values(), ids=spoofs.MARKUP)
 def test_markup_stays_what_it_is(markup: str) -> None:
     """Lines are plain text: brackets are kept, and nothing is interpreted or doubled."""
     assert f'argument   content = "{markup}"' in _shown(arguments={"content": markup})
+
+
+@pytest.mark.parametrize("place", _PLACES)
+@pytest.mark.parametrize("pretence", spoofs.PRETENCES.values(), ids=spoofs.PRETENCES)
+def test_nothing_pretends_to_be_ours(pretence: str, place: str) -> None:
+    """Foreign text begins no line: each is ours, up to a quotation mark or a bar."""
+    honest = _shown(**_PLACES[place]("x"))
+    lines = _shown(**_PLACES[place](pretence))
+    ours, theirs = (
+        [line.split()[0] for line in each if line and not line.startswith("  ")]
+        for each in (honest, lines)
+    )
+    assert theirs == ours
+    assert "".join(lines).count("rm -rf ~") == pretence.count("rm -rf ~") * (1 + (place == "name"))
+
+
+def test_the_spoofs_are_many() -> None:
+    """Each another one."""
+    assert len(set(spoofs.ALL.values())) == len(spoofs.ALL) >= 60
 
 
 def test_quotes_cannot_be_left() -> None:
@@ -191,6 +203,7 @@ def test_two_texts_are_never_quoted_alike(one: str, other: str) -> None:
     "changes",
     [
         {"arguments": {"path": _CYRILLIC}},
+        {"arguments": {_CYRILLIC: "x"}},
         {"arguments": {"argv": ["curl", _CYRILLIC]}},
         {"arguments": {"options": {"host": _CYRILLIC}}},
         {"arguments": {"content": f"x\n{_CYRILLIC}\n"}},
@@ -201,7 +214,7 @@ def test_two_texts_are_never_quoted_alike(one: str, other: str) -> None:
 )
 def test_mixed_alphabets_are_flagged(changes: dict[str, Any]) -> None:
     """A Cyrillic letter in a Latin word is pointed out."""
-    assert "  warning: one word mixes alphabets that look alike" in _shown(**changes)
+    assert _MIXED in _shown(**changes)
 
 
 def test_what_the_model_wrote_stands_last_and_is_labelled() -> None:

@@ -1,10 +1,11 @@
 """Standing rules: what an approval allows beyond its one run, and what never."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from approvals_home import Home
+from approvals_home import Home, proposal
 
 from localai.approvals.records import Approval
 from localai.approvals.rules import Subject
@@ -97,6 +98,13 @@ def test_what_is_critical_makes_no_rule(home: Home) -> None:
     critical = home.open(risk=Risk.CRITICAL)
     with pytest.raises(Denied, match="never by a rule"):
         home.approvals.draft_rule(home.operator, critical.id, HOUR, left_open=())
+
+
+def test_what_a_written_rule_asks_about_makes_no_rule(home: Home) -> None:
+    """It would be asked about again: asking is stricter than allowing."""
+    asked = home.approvals.open(home.operator, replace(proposal(), policy_rule="ask-me"))
+    with pytest.raises(Denied, match="the rule ask-me asks every time"):
+        home.approvals.draft_rule(home.operator, asked.id, HOUR, left_open=())
 
 
 @pytest.mark.parametrize("span", [0, -1, LONGEST_S + 1])

@@ -25,7 +25,9 @@ def test_json_reads_back_as_the_record_whatever_it_holds() -> None:
     assert read == {"name": "a", "inner": [{"name": everything, "inner": []}]}
 
 
-@pytest.mark.parametrize("hidden", ["\x1b", "\x9b", "\u202e", "\u200b", "\ufeff", "\U000e0041"])
+@pytest.mark.parametrize(
+    "hidden", ["\x1b", "\x7f", "\x9b", "\u202e", "\u200b", "\ufeff", "\u3164", "\U000e0041"]
+)
 def test_json_holds_nothing_that_a_terminal_obeys_or_hides(hidden: str) -> None:
     """Controls and format characters are spelled as JSON escapes."""
     text = json_text({"name": hidden, hidden: 1})

@@ -1,5 +1,7 @@
 """The model library on a real folder."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -10,6 +12,7 @@ import gguf_models
 import pytest
 
 from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from localai.infer import library as module
 from localai.infer.gguf_file import inspect
 from localai.infer.library import STARTER, GgufInfo, Library
 
@@ -280,6 +283,89 @@ def test_a_shipped_name_is_taken(shipping: Library, tmp_path: Path) -> None:
     assert shipping.file(ACTOR, STARTER) == tmp_path / "models/starter.gguf"
 
 
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that are read whole for their digests."""
+    found: list[Path] = []
+
+    def reading(file: Path) -> str:
+        found.append(file)
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+
+    monkeypatch.setattr(module, "file_sha256", reading)
+    return found
+
+
+def _digest(library: Library, name: str) -> str:
+    return library.digest(ACTOR, name, library.file(ACTOR, name))
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_a_digest_is_worked_out_when_a_model_is_added(
+    library: Library, file: Path, tmp_path: Path, read: list[Path], copy: bool
+) -> None:
+    """And kept: neither another process nor a listing reads the file again."""
+    library.add(ACTOR, file, copy=copy)
+    assert len(read) == 1
+    library.add(ACTOR, file, copy=copy)
+    library.page(ACTOR)
+    later = Library(tmp_path / "models", _allow, inspect, {}, shipped={})
+    expected = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert _digest(library, "tiny-model.Q8") == _digest(later, "tiny-model.Q8") == expected
+    assert len(read) == 1
+
+
+def test_a_changed_file_has_another_digest(library: Library, file: Path, read: list[Path]) -> None:
+    """Also where its time was set back; then it is kept again."""
+    library.add(ACTOR, file)
+    times, before = file.stat(), _digest(library, "tiny-model.Q8")
+    with file.open("r+b") as weights:
+        weights.seek(-1, os.SEEK_END)
+        weights.write(b"\x7f")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    after = _digest(library, "tiny-model.Q8")
+    assert after == hashlib.sha256(file.read_bytes()).hexdigest() != before
+    assert _digest(library, "tiny-model.Q8") == after
+    assert len(read) == 2
+
+
+def test_a_sidecar_without_a_digest_gets_one_when_it_is_needed(
+    library: Library, file: Path, tmp_path: Path, read: list[Path]
+) -> None:
+    """As a file has that was put there by hand, or a home of before."""
+    library.add(ACTOR, file, copy=True)
+    sidecar = tmp_path / "models/tiny-model.Q8.json"
+    kept = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({k: v for k, v in kept.items() if k not in {"sha256", "state"}}))
+    assert library.info(ACTOR, "tiny-model.Q8").is_copy
+    assert _digest(library, "tiny-model.Q8") == kept["sha256"]
+    assert json.loads(sidecar.read_text()) == kept
+    assert len(read) == 2
+
+
+def test_a_digest_that_cannot_be_kept_is_told(
+    library: Library, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of models may be read-only."""
+    (tmp_path / "models").mkdir()
+    shutil.copy(file, tmp_path / "models/dropped.gguf")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(module, "write_private", refuse)
+    assert _digest(library, "dropped") == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_shipped_models_digest_is_kept_in_the_home(
+    shipping: Library, tmp_path: Path, read: list[Path]
+) -> None:
+    """The package is not ours to write into."""
+    assert _digest(shipping, STARTER) == _digest(shipping, STARTER)
+    assert read == [tmp_path / "package/starter.gguf"]
+    assert json.loads((tmp_path / "models/starter.json").read_text())["sha256"]
+
+
 def _refuse(_: object, permission: str) -> None:
     raise Denied(permission)
 
@@ -293,6 +379,7 @@ def _refuse(_: object, permission: str) -> None:
         (lambda library: library.get(ACTOR, "x"), "models:read"),
         (lambda library: library.info(ACTOR, "x"), "models:read"),
         (lambda library: library.file(ACTOR, "x"), "models:read"),
+        (lambda library: library.digest(ACTOR, "x", Path("x.gguf")), "models:read"),
         (lambda library: library.choose(ACTOR, "chat"), "models:read"),
     ],
 )
