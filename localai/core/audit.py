@@ -209,8 +209,12 @@ class Audit:
         try:
             seq, mac = self._anchor.read_text(encoding="ascii").split()
             return int(seq), mac
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return None
+        except OSError as error:
+            # It may well be there: to go on as if it were lost would end every grant.
+            message = "the anchor of the audit cannot be read"
+            raise Unavailable(message, hint="ai doctor") from error
 
     def _write_anchor(self, seq: int, mac: str) -> None:
         # One write of a fixed length: a kill leaves the old anchor or the new, and an anchor

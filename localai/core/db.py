@@ -81,14 +81,12 @@ class Database:
                 self._watch = engine.raw_connection()
             # It counts what other connections commit, and this one never does.
             # https://sqlite.org/pragma.html#pragma_data_version
-            (version,) = self._watch.cursor().execute("PRAGMA data_version").fetchone()
+            version = self._watched("PRAGMA data_version")
             return version, found.st_ino, found.st_size, found.st_mtime_ns
 
     def glance(self, query: str) -> object:
         """One value, read where `stamp` looks: cheaper than `read`; after it, by one thread."""
-        with _translated():
-            (value,) = self._watch.cursor().execute(query).fetchone()
-            return value, self._file
+        return self._watched(query), self._file
 
     def upgrade(self) -> int:
         """Create or migrate the schema; returns the version that was found, 0 for none."""
@@ -109,10 +107,8 @@ class Database:
 
     def version(self) -> int:
         """The schema version on disk, 0 where there is no database."""
-        if not self.path.exists():
-            return 0
         with _translated():
-            return _version(self._connectable())
+            return _version(self._connectable()) if self.path.exists() else 0
 
     def close(self) -> None:
         """Close every connection, under the lock because the last close checkpoints."""
@@ -136,6 +132,13 @@ class Database:
     def sqlite_version(self) -> str:
         """The version of the SQLite library in use."""
         return str((self._driver or _safest_driver()).sqlite_version)
+
+    def _watched(self, query: str) -> object:
+        # Through the driver alone: SQLAlchemy would cost ten times as much.
+        try:
+            return self._watch.cursor().execute(query).fetchone()[0]
+        except (self._driver or _safest_driver()).Error as error:
+            raise Unavailable("the database cannot be used", hint="ai doctor") from error
 
     def _open(self) -> sa.Engine:
         if not self._is_current:
