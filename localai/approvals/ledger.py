@@ -18,6 +18,7 @@ from localai.rbac.permissions import Actor
 SYSTEM = "system"
 Returning = ReturningInsert[Any] | ReturningUpdate[Any]
 MAX_OUTCOME = 4096
+_MOST_NAMED = 1000
 _MAX_REASON = 4096
 
 
@@ -34,7 +35,9 @@ class Ledger:
         first = check_prefix(prefix)
         bounds = {"first": first, "last": first + "g", **rows.clocks(self.clock)}
         with self.database.read() as connection:
-            named = {row.id: row for row in connection.execute(rows.BY_PREFIX, bounds)}
+            # A LIMIT would cost a third of the whole query here.
+            some = connection.execute(rows.BY_PREFIX, bounds).fetchmany(_MOST_NAMED)
+        named = {row.id: row for row in some}
         fitting = [found for found, row in named.items() if row.status == status]
         return named[only(prefix, "approval", fitting or list(named), hint="ai approvals list")]
 

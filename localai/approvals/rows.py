@@ -59,10 +59,8 @@ _BEFORE = sa.tuple_(a.c.created_us, a.c.id) < sa.tuple_(
 INSERT = sa.insert(a).values(epoch=EPOCH)
 INSERT_VOTE = sa.insert(v)
 BY_ID = _SELECT.where(a.c.id == sa.bindparam("id"))
-BY_PREFIX = (
-    _SELECT.where(a.c.id >= sa.bindparam("first"), a.c.id < sa.bindparam("last"))
-    .order_by(a.c.id)
-    .limit(1000)
+BY_PREFIX = _SELECT.where(a.c.id >= sa.bindparam("first"), a.c.id < sa.bindparam("last")).order_by(
+    a.c.id
 )
 # Over by the clock but not written down yet, or running in a process that may be dead.
 SWEEPABLE = _SELECT.where(

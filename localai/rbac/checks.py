@@ -27,6 +27,7 @@ class Checks:
         self._database = database
         self._allowed: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # one flush at a time: closing waits for the timer's
         self._timer: threading.Timer | None = None
 
     def allow(self, role: str) -> None:
@@ -44,6 +45,26 @@ class Checks:
 
     def flush(self) -> None:
         """Write down what was counted; what cannot be written is kept for the next time."""
+        with self._writing:
+            self._flush()
+
+    def close(self) -> None:
+        """Write down the last ones; nothing is written by this object afterwards."""
+        timer = self._timer
+        self.flush()
+        if timer is not None:
+            timer.cancel()
+            timer.join()
+
+    def totals(self) -> Mapping[tuple[str, str], int]:
+        """Counts by result and role, those of this process that are not written yet included."""
+        with self._database.read():
+            pass
+        self.flush()
+        with self._database.read() as connection:
+            return {(row.result, row.role): row.checks for row in connection.execute(_ALL)}
+
+    def _flush(self) -> None:
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -61,19 +82,3 @@ class Checks:
             logger.warning("rbac.checks-not-counted", exc_info=error)
             with self._lock:
                 self._allowed.update(counted)
-
-    def close(self) -> None:
-        """Write down the last ones; nothing is written by this object afterwards."""
-        timer = self._timer
-        self.flush()
-        if timer is not None:
-            timer.cancel()
-            timer.join()
-
-    def totals(self) -> Mapping[tuple[str, str], int]:
-        """Counts by result and role, those of this process that are not written yet included."""
-        with self._database.read():
-            pass
-        self.flush()
-        with self._database.read() as connection:
-            return {(row.result, row.role): row.checks for row in connection.execute(_ALL)}

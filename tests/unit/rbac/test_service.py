@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import threading
 import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -293,3 +295,23 @@ def test_a_count_opens_no_database(rbac: Rbac, operator: Actor, database: Databa
     time.sleep(1.2)  # longer than a count waits
     assert not database.is_open
     assert rbac.checks() == {("allowed", "admin"): 1}
+
+
+def test_closing_waits_for_a_count_that_is_being_written(
+    rbac: Rbac, operator: Actor, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would open the database again behind whoever closed it."""
+    writes, transaction = threading.Event(), Database.transaction
+
+    def slowly(self: Database) -> AbstractContextManager[sa.Connection]:
+        writes.set()
+        time.sleep(0.3)
+        return transaction(self)
+
+    monkeypatch.setattr(Database, "transaction", slowly)
+    rbac.require(operator, "audit:read")
+    assert writes.wait(5)
+    rbac.close()
+    database.close()
+    time.sleep(0.6)
+    assert not database.is_open
