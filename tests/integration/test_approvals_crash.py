@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import random
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -67,7 +66,8 @@ def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(
         _kill_at_random(folder, driver, workspace, dice)
 
     home = build(folder, driver=worker.driver(driver))
-    raw = sqlite3.connect(home.directories.database_file)
+    # By the same driver: two SQLite libraries in one process must not hold one file.
+    raw = worker.driver(driver).connect(home.directories.database_file)
     assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     raw.close()
 

@@ -135,6 +135,7 @@ def test_to_decide_returns_what_waits(home: Home) -> None:
 def test_an_action_changed_in_the_database_is_not_shown_for_decision(home: Home) -> None:
     """Text that does not match its digest was not written by us."""
     opened = home.open()
+    home.database.close()  # two SQLite libraries in one process must not hold one file
     raw = sqlite3.connect(home.directories.database_file)
     raw.execute("DROP TRIGGER approvals_refuses_update_of_fixed")
     raw.execute("DROP TRIGGER approvals_refuses_update")
