@@ -69,16 +69,14 @@ class Database:
 
         A file that was put in the place of ours is opened anew; Unavailable where there is none.
         """
-        engine = self._open()
+        self._open()
         with _translated():
             found = self.path.stat()
             if self._file != (found.st_dev, found.st_ino):
                 if self._file is not None:
                     self.close()
-                    engine = self._open()
+                    self._open()
                 self._file = (found.st_dev, found.st_ino)
-            if self._watch is None:
-                self._watch = engine.raw_connection()
             # It counts what other connections commit, and this one never does.
             # https://sqlite.org/pragma.html#pragma_data_version
             version = self._watched("PRAGMA data_version")
@@ -86,7 +84,8 @@ class Database:
 
     def glance(self, query: str) -> object:
         """One value, read where `stamp` looks: cheaper than `read`; after it, by one thread."""
-        return self._watched(query), self._file
+        with _translated():
+            return self._watched(query), self._file
 
     def upgrade(self) -> int:
         """Create or migrate the schema; returns the version that was found, 0 for none."""
@@ -136,6 +135,8 @@ class Database:
     def _watched(self, query: str) -> object:
         # Through the driver alone: SQLAlchemy would cost ten times as much.
         try:
+            if self._watch is None:
+                self._watch = self._connectable().raw_connection()
             return self._watch.cursor().execute(query).fetchone()[0]
         except (self._driver or _safest_driver()).Error as error:
             raise Unavailable("the database cannot be used", hint="ai doctor") from error

@@ -72,7 +72,9 @@ class Codes:
         self._require_person(actor)
         generation, is_on = self._row(actor.person)
         if is_on:
-            self._checked(actor, code, generation)
+            take = self.claim(actor, code)
+            with self._database.transaction() as connection:
+                take(connection)
         totp = self._totp(actor.person, generation + 1)
         uri = totp.provisioning_uri(name=actor.person, issuer_name="localai")
         return Enrolment(actor.person, totp.secret, uri)

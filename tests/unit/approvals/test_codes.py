@@ -82,6 +82,8 @@ def test_a_new_secret_needs_the_old_code(
     with pytest.raises(Denied, match="none was given"):
         codes.new(home.operator)
     old = codes.new(home.operator, app_code())
+    with pytest.raises(Denied, match="used already"):
+        codes.new(home.operator, app_code())
     codes.remove(home.operator, "kim")
     with pytest.raises(Denied, match="for a code"):
         codes.claim(home.operator, app_code())
