@@ -1,6 +1,6 @@
 """A person's decision about a request: one update, one vote, one audit row."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +40,12 @@ class Decisions:
         self._ledger = ledger
         self._grant_s = grant_s
 
-    def decide(self, row: Any, answer: Answer, seen: str | None) -> Approval:
+    def decide(self, prefix: str, answer: Answer, seen: str | None) -> Approval:
         """Approve or reject the action whose digest begins with `seen`, and count the vote."""
-        digest = whole(seen, row)
         with self._ledger.database.transaction() as connection:
-            return self._decided(connection, row, answer, digest)
+            row = self._ledger.at(connection, prefix, "pending")
+            decided = self._decided(connection, row, answer, whole(seen, row))
+        return rows.approval_of(*decided)  # while others write
 
     def amend(self, row: Any, new: Mapping[str, Any], answer: Answer, seen: str) -> Approval:
         """Approve the `new` request in the place of the one that was seen, which is cancelled."""
@@ -60,11 +61,13 @@ class Decisions:
             self._ledger.note_opened(connection, actor, new)
             at = {"id": new["id"], **rows.clocks(self._ledger.clock)}
             opened = connection.execute(rows.BY_ID, at).one()
-            return self._decided(connection, opened, answer, opened.action_sha256)
+            decided = self._decided(connection, opened, answer, opened.action_sha256)
+        return rows.approval_of(*decided)
 
     def _decided(
         self, connection: sa.Connection, row: Any, answer: Answer, digest: str
-    ) -> Approval:
+    ) -> tuple[Any, Sequence[Vote]]:
+        """Write the answer down; returns the row as it is then, and its votes."""
         person, decision = answer.actor.person, answer.decision
         voters = self._voters(connection, row) if row.needed > 1 else set()
         if decision == "approved":
@@ -85,9 +88,8 @@ class Decisions:
             connection.execute(rows.INSERT_VOTE, vote)
         answer.beside(connection)
         if row.needed > 1:
-            return rows.approvals_of(connection, [decided])[0]
-        only = Vote(person, decision, answer.why, rfc3339(decided.decided_us) or "")
-        return rows.approval_of(decided, (only,))
+            return decided, rows.votes_of(connection, [row.id])[row.id]
+        return decided, [Vote(person, decision, answer.why, rfc3339(decided.decided_us) or "")]
 
     def _voters(self, connection: sa.Connection, row: Any) -> set[str]:
         current = self._ledger.record(connection, row.id)
@@ -97,14 +99,14 @@ class Decisions:
 
     def _voted(
         self, connection: sa.Connection, row: Any, answer: Answer, seen: str, votes: int
-    ) -> Approval:
+    ) -> tuple[Any, Sequence[Vote]]:
         """One yes of several that are needed; the request waits on."""
         person, at = answer.actor.person, self._ledger.clock.now_us()
         values = {"seen": seen, "at": at, "by": person, "why": answer.why}
         self._ledger.change(connection, rows.VOTE, row, **values)
         count = {"votes": f"{votes} of {row.needed}", "reason": answer.why}
         self._ledger.note(connection, "approval.voted", answer.actor.signature, row, **count)
-        return self._ledger.record(connection, row.id)
+        return row, rows.votes_of(connection, [row.id])[row.id]
 
     def cancel(self, actor: Actor, row: Any, why: str | None) -> Approval:
         """Withdraw the request."""

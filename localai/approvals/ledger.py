@@ -32,14 +32,15 @@ class Ledger:
 
     def find(self, prefix: str, status: str | None = None) -> Any:
         """The row that the prefix names among those of the status, else among all."""
-        first = check_prefix(prefix)
-        bounds = {"first": first, "last": first + "g", **rows.clocks(self.clock)}
         with self.database.read() as connection:
-            # A LIMIT would cost a third of the whole query here.
-            some = connection.execute(rows.BY_PREFIX, bounds).fetchmany(_MOST_NAMED)
-        named = {row.id: row for row in some}
-        fitting = [found for found, row in named.items() if row.status == status]
-        return named[only(prefix, "approval", fitting or list(named), hint="ai approvals list")]
+            return self._named(connection, prefix, status)
+
+    def at(self, connection: sa.Connection, prefix: str, status: str) -> Any:
+        """The row that the prefix names, which has this status; else the truth about it."""
+        row = self._named(connection, prefix, status)
+        if row.status != status:
+            raise truth(self.record(connection, row.id))
+        return row
 
     def record(self, connection: sa.Connection, approval_id: str) -> Approval:
         """The approval as it stands in this transaction."""
@@ -114,6 +115,15 @@ class Ledger:
         """Audit a call that needed no request, or was refused one."""
         said = {key: value for key, value in details.items() if value is not None}
         self._audit.record(connection, event, actor=actor, subject=subject, details=said)
+
+    def _named(self, connection: sa.Connection, prefix: str, status: str | None) -> Any:
+        first = check_prefix(prefix)
+        bounds = {"first": first, "last": first + "g", **rows.clocks(self.clock)}
+        # A LIMIT would cost a third of the whole query here.
+        some = connection.execute(rows.BY_PREFIX, bounds).fetchmany(_MOST_NAMED)
+        named = {row.id: row for row in some}
+        fitting = [found for found, row in named.items() if row.status == status]
+        return named[only(prefix, "approval", fitting or list(named), hint="ai approvals list")]
 
 
 def action_of(row: Any) -> dict[str, Any]:

@@ -171,10 +171,10 @@ def approvals_of(connection: sa.Connection, rows: Iterable[Any]) -> tuple[Approv
     """The records of these rows."""
     listed = list(rows)
     votes = votes_of(connection, [row.id for row in listed])
-    return tuple(approval_of(row, tuple(votes.get(row.id, ()))) for row in listed)
+    return tuple(approval_of(row, votes.get(row.id, ())) for row in listed)
 
 
-def approval_of(row: Any, votes: tuple[Vote, ...]) -> Approval:
+def approval_of(row: Any, votes: Iterable[Vote]) -> Approval:
     """The record of a row with these votes."""
     action = read(row.action)
     return Approval(
@@ -194,7 +194,7 @@ def approval_of(row: Any, votes: tuple[Vote, ...]) -> Approval:
         created_at=rfc3339(row.created_us) or "",
         expires_at=rfc3339(row.expires_us) or "",
         needed=row.needed,
-        votes=votes,
+        votes=tuple(votes),
         decided_at=rfc3339(row.decided_us),
         decided_by=row.decided_by,
         decision_reason=row.decision_reason,

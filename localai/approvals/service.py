@@ -4,7 +4,9 @@ Never runs a tool. Every method is one short transaction; none is open while a p
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,8 +32,8 @@ from localai.core.audit import Audit
 from localai.core.canonical import canonical
 from localai.core.clock import Clock
 from localai.core.db import Database
-from localai.core.errors import Conflict, Denied, Invalid
-from localai.core.ids import new_id
+from localai.core.errors import Conflict, Denied, Expired, Invalid
+from localai.core.ids import check_prefix, new_id
 from localai.core.records import Page
 from localai.rbac.permissions import Actor, Risk
 from localai.rbac.service import Rbac
@@ -184,20 +186,16 @@ class Approvals:
         needs a one-time `code` where codes are asked for.
         """
         self._require_person(actor, "approvals:decide", prefix)
-        row = self._at(prefix, "pending")
-        if rule is not None and (rule.row["approval"], rule.row["made_by"]) != (
-            row.id,
-            actor.person,
-        ):
-            raise Conflict("the rule was drafted for another request", hint="ai approvals list")
-
-        def beside(connection: sa.Connection) -> None:
-            if rule is not None:
-                self.standing.save(connection, actor, rule)
-
-        proof = self._proof(actor, row.risk, code)
+        proof: Write = nothing
+        beside: Write = nothing
+        if rule is not None:
+            prefix = _drafted_for(rule, actor, prefix)
+            beside = partial(self.standing.save, actor=actor, made=rule)
+        if self._take_code is not None:
+            row = self._at(prefix, "pending")
+            prefix, proof = row.id, self._proof(actor, row.risk, code)
         answer = Answer(actor, why=words(reason), proof=proof, beside=beside)
-        return self._decisions.decide(row, answer, seen_sha256)
+        return self._decide(prefix, answer, seen_sha256)
 
     def amend(  # noqa: PLR0913 - one decision
         self,
@@ -231,8 +229,7 @@ class Approvals:
     ) -> Approval:
         """Refuse the action, whatever it is or only if its digest is the one given."""
         self._require_person(actor, "approvals:decide", prefix)
-        row = self._at(prefix, "pending")
-        return self._decisions.decide(row, Answer(actor, "rejected", words(reason)), seen_sha256)
+        return self._decide(prefix, Answer(actor, "rejected", words(reason)), seen_sha256)
 
     def cancel(self, actor: Actor, prefix: str, *, reason: str | None = None) -> Approval:
         """Withdraw a request that waits; another user's only with `approvals:decide`."""
@@ -361,13 +358,30 @@ class Approvals:
             self._ledger.note_call(connection, event, actor.signature, prefix, details)
         raise Denied("an agent never decides about a request", hint=f"ai approvals show {prefix}")
 
+    def _decide(self, prefix: str, answer: Answer, seen: str | None) -> Approval:
+        with self._sweeping():
+            return self._decisions.decide(prefix, answer, seen)
+
     def _at(self, prefix: str, status: str) -> Any:
-        row = self._ledger.find(prefix, status)
-        if row.status != status:
-            if row.status == "expired":
-                self.sweep()
-            raise truth(self._ledger.read(row.id))
-        return row
+        with self._sweeping(), self._database.read() as connection:
+            return self._ledger.at(connection, prefix, status)
+
+    @contextmanager
+    def _sweeping(self) -> Iterator[None]:
+        """What somebody finds expired is written down as such."""
+        try:
+            yield
+        except Expired:
+            self.sweep()
+            raise
+
+
+def _drafted_for(rule: Standing, actor: Actor, prefix: str) -> str:
+    """The id of the request that the actor drafted the rule for; Conflict unless it is meant."""
+    drafted: str = rule.row["approval"]
+    if rule.row["made_by"] != actor.person or not drafted.startswith(check_prefix(prefix)):
+        raise Conflict("the rule was drafted for another request", hint="ai approvals list")
+    return drafted
 
 
 def _action(row: Any) -> Action:

@@ -47,7 +47,7 @@ class Database:
     def transaction(self) -> Iterator[sa.Connection]:
         """One atomic step of writing; committed at the end, rolled back by any exception."""
         engine = self._open()
-        with _translated(), locked(self._lock), engine.connect() as connection:
+        with _translated(), engine.connect() as connection, locked(self._lock):
             immediate = connection.execution_options(localai_immediate=True)
             actions: list[Callable[[], None]] = []
             connection.info[_AFTER_COMMIT] = actions

@@ -9,7 +9,6 @@ import pytest
 from approvals_home import Home, TurnableClock, action, proposal
 
 from localai.approvals.action import Facts, FileFact
-from localai.approvals.decisions import Answer
 from localai.approvals.records import Waiting
 from localai.core import ids
 from localai.core.errors import Conflict, Denied, Expired, Invalid, LocalaiError, NotFound, Rejected
@@ -236,7 +235,7 @@ def test_a_row_that_moved_between_reading_and_writing_is_told_truly(home: Home) 
     stale_row = home.approvals._ledger.find(opened.id)
     home.approvals.reject(home.operator, opened.id, reason="no")
     with pytest.raises(Conflict, match=r"is already rejected by kim at .*: no"):
-        home.approvals._decisions.decide(stale_row, Answer(home.operator), None)
+        home.approvals._decisions.cancel(home.operator, stale_row, None)
 
 
 def test_expired_requests_cannot_be_decided(home: Home, clock: TurnableClock) -> None:
@@ -250,12 +249,12 @@ def test_expired_requests_cannot_be_decided(home: Home, clock: TurnableClock) ->
 
 
 def test_expiry_is_part_of_the_update(home: Home, clock: TurnableClock) -> None:
-    """A row read before its end and decided after it is not decided."""
+    """A row read before its end and written after it is not changed."""
     opened = home.open()
     fresh = home.approvals._ledger.find(opened.id)
     clock.pass_time(301)
     with pytest.raises(Expired):
-        home.approvals._decisions.decide(fresh, Answer(home.operator), None)
+        home.approvals._decisions.cancel(home.operator, fresh, None)
 
 
 @pytest.mark.parametrize("seconds_back", [1, 3600, 10**8])
