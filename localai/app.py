@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from localai.core import settings as keys
 from localai.core.directories import Directories, locate
-from localai.core.errors import Denied, Invalid, Unavailable
+from localai.core.errors import Denied, Invalid, LocalaiError, Unavailable
 from localai.core.redact import remember
 from localai.core.settings import Key, Settings
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from localai.core.secrets import Secrets
     from localai.infer.engine import Engine
     from localai.infer.library import GgufInfo, Library
+    from localai.infer.route import Route
     from localai.rag.embed import Embedder
     from localai.rag.records import Answer
     from localai.rag.service import Rag
@@ -73,15 +74,14 @@ class App:
         self._flags = dict(flags or {})
         self._read_settings()
         self.workspace = (workspace or Path.cwd()).absolute()
-        self._loaded: list[Engine] = []
+        self._engine: tuple[tuple[str, ...], Engine] | None = None
 
     def _read_settings(self) -> None:
         self.settings = Settings(self.directories.config_file, flags=self._flags)
 
     def close(self) -> None:
         """Give back what was opened."""
-        for engine in self._loaded:
-            engine.close()
+        self._unload()
         if "rbac" in self.__dict__:
             self.rbac.close()
         if "database" in self.__dict__:
@@ -364,18 +364,51 @@ class App:
         self._read_settings()
         self.__dict__.pop("models", None)
 
+    def route(self, actor: "Actor", question: str, session: str | None) -> "Route":
+        """Chat or code, by the question; one that says neither stays with who answered before."""
+        from localai.infer.route import Reason, Route, route
+
+        code, *others = self.models.choose(actor, "code")
+        if not others:
+            return Route("chat", reasons=(Reason(f"{code} is for both", 0),))
+        last = self.history.last_model(actor, session) if session else None
+        return route(question, before="code" if last == code else "chat")
+
     def engine(
         self, actor: "Actor", *, model: str | None, role: str, warn: Callable[[str], None]
     ) -> "Engine":
-        """The named model, else the one for the role, loaded; `warn` hears what falls short."""
+        """The named model, else the one for the role, loaded; `warn` hears what falls short.
+
+        Where the one for the role does not work, the one for the other role takes its place.
+        """
         from localai.core import log
-        from localai.infer import hardware, llamacpp
+        from localai.infer.failover import Failover
         from localai.infer.library import STARTER
 
-        name = model or self.models.choose(actor, role)
-        if model is None and name == STARTER:
+        def tell(failed: str, instead: str, error: LocalaiError) -> None:
+            warn(f"{failed} does not answer, {instead} does: {error.message}")
+            log.write("model.failed-over", model=failed, instead=instead, error=error.message)
+
+        names = (model,) if model else self.models.choose(actor, role)
+        if not model and names == (STARTER,):
             warn("no model of yours yet: the starter answers, a tiny one that knows a few skills")
             warn("hint: ai models add FILE.gguf   brings a real one")
+        if self._engine is None or self._engine[0] != names:
+            self._unload()
+            loads = {name: partial(self._load, actor, name, warn) for name in names}
+            self._engine = names, Failover(loads, tell)
+        return self._engine[1]
+
+    def _unload(self) -> None:
+        """Two models may not fit this machine at once."""
+        if self._engine is not None:
+            self._engine[1].close()
+        self._engine = None
+
+    def _load(self, actor: "Actor", name: str, warn: Callable[[str], None]) -> "Engine":
+        from localai.core import log
+        from localai.infer import hardware, llamacpp
+
         file = self.models.file(actor, name)
         card = hardware.gpu_present()
         if card and not llamacpp.gpu_offload_supported():
@@ -389,7 +422,6 @@ class App:
             gpu_layers=self.settings[keys.ENGINE_GPU_LAYERS],
             digest=partial(self.models.digest, actor, name),
         )
-        self._loaded.append(engine)
         log.write("model.loaded", model=engine.name, context=engine.context, gpu=card)
         return engine
 

@@ -162,6 +162,11 @@ class History:
         """Whether a request of the conversation has not been answered; the id may be a prefix."""
         return any(turn.content is None for turn in self.read(actor, session).turns)
 
+    def last_model(self, actor: Actor, session: str) -> str | None:
+        """The model that answered last in the conversation, None where none has."""
+        models = (turn.model for turn in reversed(self.read(actor, session).turns))
+        return next(filter(None, models), None)
+
     def remove(self, actor: Actor, session: str) -> Session:
         """Forget a conversation; the id may be a prefix."""
         self._require(actor, "sessions:write")

@@ -19,6 +19,7 @@ from localai.core.errors import Invalid, Pending
 if TYPE_CHECKING:
     from localai.agent.loop import Called, ChatResult
     from localai.approvals.records import Approval, Reply
+    from localai.infer.engine import Engine
 
 app = noun()
 
@@ -44,6 +45,9 @@ def chat(
         float | None, typer.Option(min=0, max=2, help="0 is the likeliest; the model has its own.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same answer.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why this model answers, on stderr.")
+    ] = False,
     usage: Annotated[bool, typer.Option("--usage", help="Say what it cost, on stderr.")] = False,
     json: Json = False,
     stream: Annotated[bool, typer.Option("--stream", help="With --json: an event a line.")] = False,
@@ -58,7 +62,8 @@ def chat(
         call,
         session=call.app.history.last(call.actor) if continue_ else session,
         model=model,
-        role="code" if code and not chat_ else "chat",
+        role=_role(code=code, chat=chat_),
+        explains=explain,
         options={
             "system": system,
             "with_tools": tools,
@@ -74,11 +79,12 @@ def chat(
     elif not is_terminal():
         raise Invalid("nothing was asked", hint='ai chat "..."')
     if text is None and is_terminal():
+        speaking.load(speaking.role or "chat")
         Repl(call.app.directories.data / "chat_history").run(speaking.turn)
 
 
 class Speaking:
-    """A conversation at the terminal: one engine, one session, turn after turn."""
+    """A conversation at the terminal: one session, turn after turn, each with its model."""
 
     def __init__(
         self,
@@ -86,26 +92,32 @@ class Speaking:
         *,
         session: str | None,
         model: str | None,
-        role: str,
+        role: str | None,
+        explains: bool,
         options: dict[str, Any],
         is_stream: bool,
         shows_usage: bool,
     ) -> None:
         self._call = call
         self._session = session
+        self._model = model
+        self.role = role
+        self._explains = explains
         self._options = options
         self._is_stream = is_stream
         self._shows_usage = shows_usage
-        self._engine = call.app.engine(call.actor, model=model, role=role, warn=note)
         self._shown = answer(is_json=call.is_json)
         self._gate = call.app.gate(call.actor, self._ask if is_terminal() else None)
-        self._route = "explicit" if model else role
 
     @property
     def is_waiting(self) -> bool:
         """Whether the conversation was left while a request of it waited."""
         history, actor = self._call.app.history, self._call.actor
         return self._session is not None and history.is_waiting(actor, self._session)
+
+    def load(self, role: str) -> "Engine":
+        """The model that is named, else the one for the role, ready to answer."""
+        return self._call.app.engine(self._call.actor, model=self._model, role=role, warn=note)
 
     def turn(self, text: str | None) -> None:
         """Say one thing and show the answer; exit 7 if a request waits."""
@@ -130,8 +142,9 @@ class Speaking:
     def _answered(self, text: str | None) -> "ChatResult":
         """Show the events of one turn as they come; the last is the result."""
         app, actor = self._call.app, self._call.actor
-        request = app.request(text, session=self._session, route=self._route, **self._options)
-        events = app.agent.chat(actor, request, self._engine, self._gate)
+        route = self._routed(text or "")
+        request = app.request(text, session=self._session, route=route, **self._options)
+        events = app.agent.chat(actor, request, self.load(route), self._gate)
         with closing(events), self._shown as shown:
             for event in events:
                 if self._is_stream:
@@ -144,6 +157,21 @@ class Speaking:
                 else:
                     result = event
         return result
+
+    def _routed(self, text: str) -> str:
+        """Which of the two models the question is for, or that one was named."""
+        if self._model or self.role:
+            return "explicit" if self._model else self.role or "chat"
+        route = self._call.app.route(self._call.actor, text, self._session)
+        if self._explains:
+            note(f"route: {route}")
+        return route.role
+
+
+def _role(*, code: bool, chat: bool) -> str | None:
+    if code and chat:
+        raise Invalid("--code and --chat are two models", hint="give one of them")
+    return "code" if code else "chat" if chat else None
 
 
 def _text(prompt: list[str] | None) -> str | None:

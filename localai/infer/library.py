@@ -164,14 +164,15 @@ class Library:
         self._require(actor, "models:read")
         return self._digest(name, file)
 
-    def choose(self, actor: object, role: str) -> str:
-        """The model for a role: the one chosen for it, else for chat, else the first by name.
+    def choose(self, actor: object, role: str) -> tuple[str, ...]:
+        """The model for a role, and the one for the other role where that is another model.
 
-        The starter is chosen only where there is nothing else.
+        It is the one chosen for the role, else for chat, else the first by name that was not
+        chosen for code. The starter is taken only where there is nothing else.
         """
         self._require(actor, "models:read")
-        chosen = [self._roles.get(role), self._roles.get("chat"), *self._own()]
-        return next(filter(None, chosen), STARTER)
+        roles = (role, *(other for other in self._roles if other != role))
+        return tuple(dict.fromkeys(map(self._chosen, roles)))
 
     def remove(self, actor: object, name: str) -> Model:
         """Forget a model: our link or copy goes, an original stays."""
@@ -185,6 +186,11 @@ class Library:
         place.unlink(missing_ok=True)
         self._sidecar(name).unlink(missing_ok=True)
         return model
+
+    def _chosen(self, role: str) -> str:
+        own = sorted(self._own(), key=lambda name: name == self._roles.get("code"))
+        chosen = [self._roles.get(role), self._roles.get("chat"), *own]
+        return next(filter(None, chosen), STARTER)
 
     def _own(self) -> list[str]:
         """What was added to this home."""

@@ -38,9 +38,13 @@ def ai(fresh: Ai, made: Path) -> Ai:
 def with_model(ai: Ai, tmp_path: Path) -> Callable[..., str]:
     """Adds a model that says what the rules script; gives its name."""
 
-    def add(rules: Sequence[tuple[str, Any]] = (), default: Any = "I have nothing to say.") -> str:
-        file = gguf_models.scripted(tmp_path / "scripted.gguf", rules, default)
+    def add(
+        rules: Sequence[tuple[str, Any]] = (),
+        default: Any = "I have nothing to say.",
+        name: str = "scripted",
+    ) -> str:
+        file = gguf_models.scripted(tmp_path / f"{name}.gguf", rules, default)
         assert ai("models", "add", file).code == 0
-        return "scripted"
+        return name
 
     return add

@@ -174,3 +174,53 @@ def test_a_hostile_answer_cannot_steer_the_terminal(ai: Ai, with_model: Callable
     """Escape sequences of the model are spelled out."""
     with_model(default="\x1b[2Jgone \u202etfel")
     assert ai("chat", "hi").out == "\\u{001B}[2Jgone \\u{202E}tfel\n"
+
+
+@pytest.fixture
+def both(ai: Ai, with_model: Callable[..., str]) -> Ai:
+    """A home with a model for questions and one for code."""
+    talker, coder = (
+        with_model(default="Words.", name="talker"),
+        with_model(default="x", name="coder"),
+    )
+    assert ai("models", "use", "--chat", talker, "--code", coder).code == 0
+    return ai
+
+
+def test_the_question_chooses_the_model(both: Ai) -> None:
+    """`--explain` says why; what is named wins; a follow-up stays with who answered."""
+    asked = both("chat", "write a python function that adds", "--explain", "--json")
+    assert (asked.json["model"], asked.json["route"]) == ("coder", "code")
+    assert "route: code, " in asked.err
+    assert "python +2" in asked.err
+    assert both("chat", "-c", "now shorter", "--json").json["model"] == "coder"
+    assert both("chat", "-c", "a poem for my birthday", "--json").json["model"] == "talker"
+    assert both("chat", "--chat", "fix my python code", "--json").json["route"] == "chat"
+    assert both("chat", "--code", "hello", "--json").json["model"] == "coder"
+    named = both("chat", "-m", "talker", "fix my python code", "--json").json
+    assert (named["model"], named["route"]) == ("talker", "explicit")
+    assert both("chat", "--code", "--chat", "hello").code == 2
+
+
+def test_one_model_is_for_both(ai: Ai, with_model: Callable[..., str]) -> None:
+    """Nothing is weighed where there is nothing to choose."""
+    with_model(default="Yes.")
+    asked = ai("chat", "fix my python code", "--explain", "--json")
+    assert asked.json["route"] == "chat"
+    assert "scripted is for both" in asked.err
+
+
+def test_a_broken_model_is_replaced_by_the_other(both: Ai, tmp_path: Path) -> None:
+    """Visibly: on standard error, in the result and in the log; never where it was named."""
+    whole = (tmp_path / "coder.gguf").read_bytes()
+    (tmp_path / "coder.gguf").write_bytes(whole[: len(whole) // 2])
+    asked = both("chat", "fix my python code", "--json")
+    assert (asked.code, asked.json["model"], asked.json["route"]) == (0, "talker", "code")
+    assert "coder does not answer, talker does:" in asked.err
+    assert "cannot be loaded" in asked.err
+    logged = (both.home / "logs/localai.log").read_text()
+    assert '"model.failed-over"' in logged
+    named = both("chat", "-m", "coder", "hello")
+    assert (named.code, named.out) == (6, "")
+    (tmp_path / "coder.gguf").unlink()
+    assert "the file of coder is gone" in both("chat", "--code", "hello").err

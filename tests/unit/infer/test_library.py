@@ -241,7 +241,21 @@ def test_a_file_system_that_refuses_leaves_nothing(
 @pytest.mark.parametrize(("role", "name"), [("chat", "tiny-model.Q8"), ("code", "tiny-model.Q8")])
 def test_a_role_falls_back_to_the_chat_model(library: Library, role: str, name: str) -> None:
     """Code without a model of its own is chat's."""
-    assert library.choose(ACTOR, role) == name
+    assert library.choose(ACTOR, role) == (name,)
+
+
+def test_each_role_has_the_other_one_to_fall_back_on(file: Path, tmp_path: Path) -> None:
+    """Where only code has a model, questions go to one that is not for code."""
+    roles = {"chat": "", "code": "a"}
+    library = Library(tmp_path / "models", _allow, inspect, roles, shipped={})
+    library.add(ACTOR, file, name="a")
+    assert library.choose(ACTOR, "chat") == library.choose(ACTOR, "code") == ("a",)
+    library.add(ACTOR, file, name="b")
+    library.add(ACTOR, file, name="c")
+    assert library.choose(ACTOR, "chat") == ("b", "a")
+    roles["chat"] = "c"
+    assert library.choose(ACTOR, "chat") == ("c", "a")
+    assert library.choose(ACTOR, "code") == ("a", "c")
 
 
 @pytest.fixture
@@ -255,10 +269,10 @@ def shipping(tmp_path: Path, file: Path) -> Library:
 
 def test_without_a_choice_the_first_model_serves(shipping: Library, file: Path) -> None:
     """The starter serves where nothing was added."""
-    assert shipping.choose(ACTOR, "chat") == STARTER
+    assert shipping.choose(ACTOR, "chat") == (STARTER,)
     shipping.add(ACTOR, file, name="b")
     shipping.add(ACTOR, file, name="a")
-    assert shipping.choose(ACTOR, "chat") == "a"
+    assert shipping.choose(ACTOR, "chat") == ("a",)
 
 
 def test_a_shipped_model_is_listed_and_stays(shipping: Library, tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""An engine made of several: where one will not load or dies, the next one answers."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+
+from localai.core.errors import LocalaiError, NotFound, Unavailable
+from localai.infer.engine import DEFAULT_SAMPLING, Delta, Engine, Message, Sampling, ToolSpec
+
+Load = Callable[[], Engine]
+
+
+class Failover:
+    """The first of `loads`, by name, that works; the last one's failure is raised.
+
+    `tell` hears which one failed, which one follows, and why. What was said before an engine
+    died stays said: the error is raised, and the next engine takes the next turn.
+    """
+
+    def __init__(
+        self, loads: Mapping[str, Load], tell: Callable[[str, str, LocalaiError], None]
+    ) -> None:
+        self._waiting = list(loads.items())
+        self._tell = tell
+        self._engine = self._next()
+
+    @property
+    def name(self) -> str:
+        """The name of the model that answers now."""
+        return self._engine.name
+
+    @property
+    def context(self) -> int:
+        """How many tokens a conversation with it may have."""
+        return self._engine.context
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether it was trained to call tools."""
+        return self._engine.calls_tools
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSpec] = (),
+        sampling: Sampling = DEFAULT_SAMPLING,
+        citations: int = 0,
+    ) -> Generator[Delta]:
+        """Answer with the engine at hand, or with the next where it dies before the first word."""
+        is_begun = False
+        while True:
+            engine = self._engine
+            answer = engine.stream(messages, tools=tools, sampling=sampling, citations=citations)
+            try:
+                with closing(answer):
+                    for delta in answer:
+                        is_begun = True
+                        yield delta
+            except Unavailable as error:
+                if not self._waiting:
+                    raise
+                self._tell(engine.name, self._waiting[0][0], error)
+                engine.close()
+                self._engine = self._next()
+                if is_begun:
+                    raise
+            else:
+                return
+
+    def close(self) -> None:
+        """Close the engine at hand."""
+        self._engine.close()
+
+    def _next(self) -> Engine:
+        while True:
+            name, load = self._waiting.pop(0)
+            try:
+                return load()
+            except (NotFound, Unavailable) as error:
+                if not self._waiting:
+                    raise
+                self._tell(name, self._waiting[0][0], error)

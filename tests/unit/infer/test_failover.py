@@ -1,0 +1,124 @@
+"""Where one engine fails the next one answers, and nothing that was said is lost."""
+
+from collections.abc import Callable, Generator, Sequence
+
+import pytest
+
+from localai.core.errors import Invalid, LocalaiError, NotFound, Unavailable
+from localai.infer.engine import Delta, Message
+from localai.infer.failover import Failover, Load
+
+QUESTION = [Message("user", "well?")]
+Told = list[tuple[str, str, str]]
+Tell = Callable[[str, str, LocalaiError], None]
+
+
+class Scripted:
+    """An engine that says its words and then fails, if it has something to fail with."""
+
+    context = 100
+    calls_tools = False
+
+    def __init__(self, name: str, *words: str, failure: LocalaiError | None = None) -> None:
+        self.name = name
+        self._words = words
+        self._failure = failure
+        self.is_closed = False
+
+    def stream(self, _: Sequence[Message], **__: object) -> Generator[Delta]:
+        """What it was given to say."""
+        yield from map(Delta, self._words)
+        if self._failure:
+            raise self._failure
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.is_closed = True
+
+
+def _fails(error: LocalaiError) -> Load:
+    def load() -> Scripted:
+        raise error
+
+    return load
+
+
+@pytest.fixture
+def told() -> Told:
+    """What was said about failures."""
+    return []
+
+
+@pytest.fixture
+def tell(told: Told) -> Tell:
+    """Writes failures down."""
+    return lambda failed, instead, error: told.append((failed, instead, error.message))
+
+
+def _said(engine: Failover) -> str:
+    return "".join(delta.text for delta in engine.stream(QUESTION))
+
+
+@pytest.mark.parametrize("error", [Unavailable("broken"), NotFound("gone")])
+def test_the_next_loads_where_the_first_does_not(
+    told: Told, tell: Tell, error: LocalaiError
+) -> None:
+    """A broken file and a missing one alike."""
+    engine = Failover({"a": _fails(error), "b": lambda: Scripted("b", "Hi.")}, tell)
+    assert (engine.name, engine.context, engine.calls_tools) == ("b", 100, False)
+    assert _said(engine) == "Hi."
+    assert told == [("a", "b", error.message)]
+
+
+def test_the_last_failure_is_raised(told: Told, tell: Tell) -> None:
+    """And not told twice."""
+    loads = {"a": _fails(Unavailable("broken")), "b": _fails(NotFound("gone"))}
+    with pytest.raises(NotFound, match="gone"):
+        Failover(loads, tell)
+    assert told == [("a", "b", "broken")]
+
+
+def test_what_dies_before_a_word_is_replaced_unnoticed(told: Told, tell: Tell) -> None:
+    """The answer is whole, and the dead engine's memory is free before the next one loads."""
+    dying = Scripted("a", failure=Unavailable("dead"))
+    closed_at_load = []
+
+    def load() -> Scripted:
+        closed_at_load.append(dying.is_closed)
+        return Scripted("b", "Hello", ".")
+
+    engine = Failover({"a": lambda: dying, "b": load}, tell)
+    assert _said(engine) == "Hello."
+    assert closed_at_load == [True]
+    assert told == [("a", "b", "dead")]
+
+
+def test_half_an_answer_is_not_said_again(told: Told, tell: Tell) -> None:
+    """The error is raised behind what was said, and the next engine takes the next turn."""
+    dying = Scripted("a", "Half", failure=Unavailable("dead"))
+    engine = Failover({"a": lambda: dying, "b": lambda: Scripted("b", "Whole.")}, tell)
+    answer = engine.stream(QUESTION)
+    assert next(answer).text == "Half"
+    with pytest.raises(Unavailable, match="dead"):
+        next(answer)
+    assert _said(engine) == "Whole."
+    assert told == [("a", "b", "dead")]
+
+
+def test_a_mistake_of_the_asker_is_no_failure(told: Told, tell: Tell) -> None:
+    """Another model would not read the question either."""
+    wrong = Scripted("a", failure=Invalid("too long"))
+    engine = Failover({"a": lambda: wrong, "b": lambda: Scripted("b")}, tell)
+    with pytest.raises(Invalid):
+        _said(engine)
+    assert (engine.name, told) == ("a", [])
+
+
+def test_a_single_engine_fails_as_it_does(told: Told, tell: Tell) -> None:
+    """A model that was named has no substitute."""
+    dying = Scripted("a", failure=Unavailable("dead"))
+    engine = Failover({"a": lambda: dying}, tell)
+    with pytest.raises(Unavailable, match="dead"):
+        _said(engine)
+    engine.close()
+    assert (dying.is_closed, told) == (True, [])
