@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from localai.agent.history import History
-    from localai.agent.loop import Agent, Request
+    from localai.agent.loop import Agent, Request, Shape
     from localai.agent.runner import Runner
     from localai.approvals.gate import Gate
     from localai.approvals.past import Past
@@ -436,13 +436,15 @@ class App:
         temperature: float | None,
         max_tokens: int | None,
         seed: int | None,
+        schema: Path | None,
     ) -> "Request":
-        """One turn of a conversation, as it is asked for."""
+        """One turn of a conversation, as it is asked for; `schema` is a file."""
         from localai.agent.loop import Request
         from localai.infer.engine import Sampling
 
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
-        return Request(text, session, system, with_tools, sampling, route)
+        shape = _shape(schema) if schema else None
+        return Request(text, session, system, with_tools, sampling, route, shape)
 
     @cached_property
     def actor(self) -> "Actor":
@@ -497,6 +499,14 @@ class App:
     @property
     def _anchor(self) -> Path:
         return self.directories.keys / "audit.anchor"
+
+
+def _shape(file: Path) -> "Shape":
+    from localai.agent.loop import Shape
+    from localai.infer import schema
+
+    wanted = schema.read(file)
+    return Shape(wanted, partial(schema.check, schema=wanted))
 
 
 def _login() -> str:

@@ -3,6 +3,8 @@
 import sys
 from contextlib import closing
 from dataclasses import asdict
+from json import loads
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,6 +47,9 @@ def chat(
         float | None, typer.Option(min=0, max=2, help="0 is the likeliest; the model has its own.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same answer.")] = None,
+    schema: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Answer with JSON of this JSON schema.")
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why this model answers, on stderr.")
     ] = False,
@@ -57,6 +62,8 @@ def chat(
     Standard input is added to PROMPT. A tool call that needs approval is asked here, or waits.
     """
     call = Call(ctx, json=json)
+    if schema and tools:
+        raise Invalid("an answer of a schema calls no tool", hint="leave out --tools")
     text = _text(prompt)
     speaking = Speaking(
         call,
@@ -70,6 +77,7 @@ def chat(
             "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
+            "schema": schema,
         },
         is_stream=stream,
         shows_usage=usage,
@@ -106,7 +114,9 @@ class Speaking:
         self._options = options
         self._is_stream = is_stream
         self._shows_usage = shows_usage
-        self._shown = answer(is_json=call.is_json)
+        # Half a JSON document is none: it is shown when it is whole.
+        self._is_data = options["schema"] is not None
+        self._shown = answer(is_json=call.is_json or self._is_data)
         self._gate = call.app.gate(call.actor, self._ask if is_terminal() else None)
 
     @property
@@ -125,6 +135,8 @@ class Speaking:
         self._session = result.session
         if self._call.is_json and not self._is_stream:
             print_json(result)
+        elif self._is_data and not self._is_stream and not result.pending:
+            print_json(loads(result.text))
         if self._shows_usage:
             note(_cost(result))
         if result.pending:

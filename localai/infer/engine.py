@@ -114,11 +114,13 @@ class Engine(Protocol):
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
         citations: int = 0,
+        schema: Mapping[str, object] | None = None,
     ) -> Generator[Delta]:
         """Answer `messages`; closing the iterator midway leaves the engine usable.
 
         `citations` is how many passages the answer may cite, as [1] or [1, 2]; 0 where it cites
-        none. An engine that cannot hold a model to that, or to the form of a call, lets it write.
+        none. With a JSON `schema` the whole answer is one value of it, and no tool is called. An
+        engine that cannot hold a model to that, or to the form of a call, lets it write.
         """
 
     def close(self) -> None:

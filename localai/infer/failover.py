@@ -45,12 +45,15 @@ class Failover:
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
         citations: int = 0,
+        schema: Mapping[str, object] | None = None,
     ) -> Generator[Delta]:
         """Answer with the engine at hand, or with the next where it dies before the first word."""
         is_begun = False
         while True:
             engine = self._engine
-            answer = engine.stream(messages, tools=tools, sampling=sampling, citations=citations)
+            answer = engine.stream(
+                messages, tools=tools, sampling=sampling, citations=citations, schema=schema
+            )
             try:
                 with closing(answer):
                     for delta in answer:

@@ -71,15 +71,25 @@ def spelled(value: object) -> str:
 
 def arguments(schema: Schema, rules: Rules) -> str:
     """What stands for the arguments of a tool, an object that `schema` describes."""
-    return _Translation(schema, rules).visit({**_without(schema, "nullable"), "type": "object"})
+    translation = _Translation(schema, rules, knows_nullable=True)
+    return translation.visit({**_without(schema, "nullable"), "type": "object"})
+
+
+def described(schema: Schema, rules: Rules) -> str:
+    """What stands for a JSON value that `schema` describes."""
+    return _Translation(schema, rules).visit(schema)
 
 
 class _Translation:
-    """One tool's schema on its way into `rules`; references are unrolled."""
+    """One schema on its way into `rules`; references are unrolled.
 
-    def __init__(self, root: Schema, rules: Rules) -> None:
+    `knows_nullable`: OpenAPI's word, which tools use and JSON Schema does not have, counts.
+    """
+
+    def __init__(self, root: Schema, rules: Rules, *, knows_nullable: bool = False) -> None:
         self._root = root
         self._rules = rules
+        self._knows_nullable = knows_nullable
         self._left = _NODES
         self._open: list[str] = []
 
@@ -90,6 +100,8 @@ class _Translation:
             return "value"
         if self._left < 0 or depth > _DEPTH:
             return _loosely(schema)
+        if not self._knows_nullable:
+            schema = _without(schema, "nullable")
         if "$ref" in schema:
             return self._reference(schema, depth)
         if _list(schema.get("allOf")):
@@ -159,7 +171,7 @@ class _Translation:
         return whole
 
     def _at(self, pointer: str) -> object:
-        """The part of the tool's own schema at `pointer`; from elsewhere nothing is fetched."""
+        """The part of the schema itself at `pointer`; from elsewhere nothing is fetched."""
         start, *path = pointer.split("/")
         found: object = self._root if start == "#" else {}
         for step in path:

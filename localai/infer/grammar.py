@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from localai.infer.engine import ToolSpec
-from localai.infer.gbnf import Rules, arguments, literal, spelled
+from localai.infer.gbnf import Rules, Schema, arguments, described, literal, spelled
 from localai.infer.toolcalls import CLOSE, OPEN
 
 # A code span that is not closed in its line is none. So what follows a lone backtick is read as
@@ -31,6 +31,19 @@ def tool_calls(tools: Sequence[ToolSpec]) -> str:
     call = rules.add(" | ".join(_call(tool, rules) for tool in tools))
     one = rules.add(f's "{{" s {key} {colon} {call} "}}" s {literal(CLOSE)} s')
     return f"root ::= {one} ({literal(OPEN)} {one})*\n{rules}"
+
+
+def answer(passages: int, schema: Schema | None) -> str:
+    """What a whole answer may be: JSON of a schema, text with citations, or ("") anything."""
+    if schema is not None:
+        return json(schema)
+    return citations(passages) if passages else ""
+
+
+def json(schema: Schema) -> str:
+    """One JSON value that `schema` describes."""
+    rules = Rules()
+    return f"root ::= {described(schema, rules)}\n{rules}"
 
 
 @lru_cache(maxsize=8)

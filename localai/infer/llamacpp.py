@@ -10,7 +10,7 @@ import re
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from functools import cached_property, partial
@@ -147,17 +147,19 @@ class LlamaCpp:
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
         citations: int = 0,
+        schema: Mapping[str, object] | None = None,
     ) -> Generator[Delta]:
-        """Answer `messages` token by token; calls of `tools` and citations are well formed."""
+        """Answer `messages` token by token; calls, citations and JSON are well formed."""
         if not self._turn.acquire(blocking=False):
             raise Conflict(f"{self.name} is still answering another message")
         try:
             if not self._free.alive:
                 raise Unavailable(f"{self.name} is closed")
+            tools = tools if schema is None else ()
             score = answer.Score()
             prompt = self._prompt(messages, tools)
             score.prompt, score.cached = len(prompt), self._rewind(prompt)
-            text = grammar.citations(citations) if citations else ""
+            text = grammar.answer(citations, schema)
             bounds = Bounds(text, partial(self._calls_of, tools) if tools else None)
             drawn = settled(sampling, self._own)
             pieces = self._pieces(prompt[score.cached :], drawn, bounds, score)

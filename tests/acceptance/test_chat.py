@@ -176,6 +176,43 @@ def test_a_hostile_answer_cannot_steer_the_terminal(ai: Ai, with_model: Callable
     assert ai("chat", "hi").out == "\\u{001B}[2Jgone \\u{202E}tfel\n"
 
 
+def test_an_answer_of_a_schema_is_that_json(
+    ai: Ai, with_model: Callable[..., str], tmp_path: Path
+) -> None:
+    """It can be piped into a program; the starter, too, has no other way to answer."""
+    wanted = tmp_path / "schema.json"
+    names = {"type": "array", "items": {"enum": ["Kim", "이"]}}
+    wanted.write_text(json.dumps({"type": "object", "properties": {"names": names}}))
+    with_model(default='{"names": ["Kim", "이"]}')
+    asked = ai("chat", "who?", "--schema", str(wanted))
+    assert json.loads(asked.out) == {"names": ["Kim", "이"]}
+    assert ai("chat", "-c", "again", "--schema", str(wanted), "--json").json["tool_calls"] == []
+    starter = ai("chat", "-m", "starter", "names?", "--schema", str(wanted), "--max-tokens", "400")
+    assert starter.code in {0, 6}
+    if starter.code == 0:
+        assert set(json.loads(starter.out).get("names", [])) <= {"Kim", "이"}
+
+
+def test_an_answer_that_does_not_fit_is_an_error(
+    ai: Ai, with_model: Callable[..., str], tmp_path: Path
+) -> None:
+    """Nothing half is printed: not what was cut off, and not what breaks a rule of lengths."""
+    wanted = tmp_path / "schema.json"
+    wanted.write_text('{"type": "string", "maxLength": 3}')
+    with_model(default='"too long"')
+    for options, reason in (
+        ((), "is too long"),
+        (("--max-tokens", "1"), "ended before its JSON was whole"),
+    ):
+        asked = ai("chat", "hi", "--schema", str(wanted), *options)
+        assert (asked.code, asked.out) == (6, "")
+        assert reason in asked.err
+    assert ai("chat", "hi", "--schema", str(wanted), "--tools").code == 2
+    assert ai("chat", "hi", "--schema", str(tmp_path / "none")).code == 4
+    wanted.write_text("[]")
+    assert ai("chat", "hi", "--schema", str(wanted)).code == 2
+
+
 @pytest.fixture
 def both(ai: Ai, with_model: Callable[..., str]) -> Ai:
     """A home with a model for questions and one for code."""

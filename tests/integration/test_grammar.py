@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_cpp import llama_cpp as lib
 
-from localai.infer import answer, grammar, llamacpp, sampler
+from localai.core.errors import Unavailable
+from localai.infer import answer, grammar, llamacpp, sampler, schema
 from localai.infer.engine import Delta, Message, Sampling, ToolCall, ToolSpec
 from localai.rag.prompt import _CODE, cited
 
@@ -198,6 +199,54 @@ def test_a_right_call_is_drawn_as_it_would_be_without_a_grammar(
     assert [call.name for call in _calls(held)] == ["any", "write_file"]
     assert held[-1].finish == "tool_calls"
     engine.close()
+
+
+SCHEMAS = [
+    WRITE,
+    LIST,
+    {"type": "array", "items": WRITE},
+    {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"enum": ['a"', None, END]}}]},
+    {
+        "$ref": "#/$defs/node",
+        "$defs": {
+            "node": {
+                "type": "object",
+                "properties": {
+                    "value": {"const": [1, {"deep": "한글"}]},
+                    "next": {"$ref": "#/$defs/node"},
+                },
+                "required": ["value"],
+                "additionalProperties": False,
+            }
+        },
+    },
+    {"type": ["boolean", "null", "number"]},
+    {},
+]
+
+
+@pytest.mark.parametrize("wanted", SCHEMAS, ids=lambda each: next(iter(each), "any"))
+def test_an_answer_of_a_schema_fits_it(model: Model, wanted: dict[str, Any]) -> None:
+    """Whatever the weights are: whole JSON of the schema and nothing else, or cut at the limit."""
+    engine = model(f"Sure: {TAG}", marks=(), words=WORDS)
+    whole = 0
+    for seed in SEEDS:
+        deltas = list(engine.stream(ASKED, sampling=_wild(seed), tools=TOOLS, schema=wanted))
+        assert _calls(deltas) == []
+        if deltas[-1].finish == "stop":
+            schema.check(_said(deltas), wanted)
+            whole += 1
+    assert whole >= len(SEEDS) // 2
+
+
+@pytest.mark.usefixtures("unheld")
+def test_without_a_grammar_the_same_model_writes_no_json(model: Model) -> None:
+    """So the test above can fail."""
+    engine = model(f"Sure: {TAG}", marks=(), words=WORDS)
+    for seed in SEEDS:
+        said = _said(list(engine.stream(ASKED, sampling=_wild(seed), schema=LIST)))
+        with pytest.raises(Unavailable):
+            schema.check(said, LIST)
 
 
 def test_citations_are_of_passages_that_are_there(model: Model) -> None:
