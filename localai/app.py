@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from localai.core.secrets import Secrets
     from localai.infer.engine import Engine
     from localai.infer.library import GgufInfo, Library
+    from localai.infer.parking import Parking
     from localai.infer.route import Route
     from localai.rag.embed import Embedder
     from localai.rag.records import Answer
@@ -280,7 +281,15 @@ class App:
         """Conversations."""
         from localai.agent.history import History
 
-        return History(self.database, self.clock, self.rbac.require)
+        return History(self.database, self.clock, self.rbac.require, self._parking.drop)
+
+    @cached_property
+    def _parking(self) -> "Parking":
+        from localai.infer.parking import Parking
+
+        key = lambda: self.secrets.key("parking-key")  # noqa: E731 - read when it is needed
+        budget = self.settings[keys.ENGINE_PARKED] * 1_000_000
+        return Parking(self.directories.cache / "conversations", key, budget)
 
     @cached_property
     def agent(self) -> "Agent":
@@ -421,6 +430,7 @@ class App:
             threads=self.settings[keys.ENGINE_THREADS] or None,
             gpu_layers=self.settings[keys.ENGINE_GPU_LAYERS],
             digest=partial(self.models.digest, actor, name),
+            parking=self._parking,
         )
         log.write("model.loaded", model=engine.name, context=engine.context, gpu=card)
         return engine
@@ -436,7 +446,7 @@ class App:
         temperature: float | None,
         max_tokens: int | None,
         seed: int | None,
-        schema: Path | None,
+        schema: Path | None = None,
     ) -> "Request":
         """One turn of a conversation, as it is asked for; `schema` is a file."""
         from localai.agent.loop import Request

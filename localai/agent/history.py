@@ -68,14 +68,22 @@ class Transcript:
 
 
 class History:
-    """The conversations of this home; users see their own."""
+    """The conversations of this home; users see their own.
+
+    `forget` is told the id of each one that is removed.
+    """
 
     def __init__(
-        self, database: Database, clock: Clock, require: Callable[[Actor, str], None]
+        self,
+        database: Database,
+        clock: Clock,
+        require: Callable[[Actor, str], None],
+        forget: Callable[[str], None],
     ) -> None:
         self._database = database
         self._clock = clock
         self._require = require
+        self._forget = forget
 
     def begin(self, actor: Actor, title: str, workspace: str) -> str:
         """A new conversation's id."""
@@ -174,6 +182,7 @@ class History:
         with self._database.transaction() as connection:
             connection.execute(sa.delete(messages).where(messages.c.session_id == removed.id))
             connection.execute(sa.delete(sessions).where(sessions.c.id == removed.id))
+        self._forget(removed.id)
         return removed
 
 

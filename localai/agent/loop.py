@@ -156,6 +156,7 @@ class Agent:
         yield from self._settle(actor, turn, gate)
         if request.text is not None:
             self._history.add(actor, session, Turn(0, "user", request.text))
+        engine.recall(session)
         for _ in range(MAX_STEPS):
             if turn.pending:
                 break

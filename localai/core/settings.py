@@ -127,6 +127,9 @@ MODELS_CHAT = Key("models.chat", "", str, "The model for questions; empty is the
 MODELS_CODE = Key("models.code", "", str, "The model for code; empty is the chat model")
 ENGINE_CONTEXT = Key("engine.context", "8192", _whole(0), "Tokens of context at most; 0 is all")
 ENGINE_THREADS = Key("engine.threads", "0", _whole(0, 512), "Threads that compute; 0 is one a core")
+ENGINE_PARKED = Key(
+    "engine.parked_mb", "2048", _whole(0), "MB on disk for what models remember; 0 keeps nothing"
+)
 ENGINE_GPU_LAYERS = Key("engine.gpu_layers", "-1", _whole(-1), "Layers on the GPU; -1 is all")
 RAG_MODEL = Key("rag.model", "localai/static-192", str, "The embedding model")
 LOG_LEVEL = Key(
@@ -158,6 +161,7 @@ KEYS: dict[str, Key[Any]] = {
         ENGINE_CONTEXT,
         ENGINE_THREADS,
         ENGINE_GPU_LAYERS,
+        ENGINE_PARKED,
         RAG_MODEL,
         LOG_LEVEL,
         LOG_FILE,

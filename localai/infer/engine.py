@@ -107,6 +107,12 @@ class Engine(Protocol):
     def calls_tools(self) -> bool:
         """Whether the model was trained to call tools: its own template speaks of them."""
 
+    def recall(self, conversation: str) -> None:
+        """Take up what is remembered of the conversation, which the next messages go on with.
+
+        It only saves time. What was remembered until now is kept for its own conversation.
+        """
+
     def stream(
         self,
         messages: Sequence[Message],

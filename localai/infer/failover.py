@@ -21,6 +21,7 @@ class Failover:
     ) -> None:
         self._waiting = list(loads.items())
         self._tell = tell
+        self._conversation: str | None = None
         self._engine = self._next()
 
     @property
@@ -37,6 +38,11 @@ class Failover:
     def calls_tools(self) -> bool:
         """Whether it was trained to call tools."""
         return self._engine.calls_tools
+
+    def recall(self, conversation: str) -> None:
+        """What the engine at hand remembers; the next one is asked as well."""
+        self._conversation = conversation
+        self._engine.recall(conversation)
 
     def stream(
         self,
@@ -78,8 +84,12 @@ class Failover:
         while True:
             name, load = self._waiting.pop(0)
             try:
-                return load()
+                engine = load()
             except (NotFound, Unavailable) as error:
                 if not self._waiting:
                     raise
                 self._tell(name, self._waiting[0][0], error)
+            else:
+                if self._conversation is not None:
+                    engine.recall(self._conversation)
+                return engine

@@ -23,6 +23,7 @@ from llama_cpp import llama_cpp as lib
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.infer import answer, grammar, hardware
 from localai.infer.engine import DEFAULT_SAMPLING, Delta, Message, Sampling, ToolSpec
+from localai.infer.parking import Parked, Parking
 from localai.infer.prompt import ChatTemplate, Specials, shared
 from localai.infer.receipt import Receipt, Weights, file_sha256, text_sha256, tokens_sha256
 from localai.infer.sampler import Bounds, Sampler, Words, recommended, settled
@@ -34,6 +35,7 @@ DEFAULT_CONTEXT: Final = 8192
 # Python hears Ctrl-C only between two chunks of a prompt; a graphics card is done sooner.
 _CHUNK: Final = 128
 _CHUNK_GPU: Final = 512
+_WORTH_PARKING: Final = 64  # tokens; fewer are read again as fast
 _CONTROL: Final = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
 _MARK: Final = lib.LLAMA_TOKEN_ATTR_USER_DEFINED
 _ERROR_LEVEL: Final = 4
@@ -73,12 +75,14 @@ def load(  # noqa: PLR0913 - a file, and how it is loaded
     threads: int | None = None,
     gpu_layers: int = -1,
     digest: Callable[[Path], str] = file_sha256,
+    parking: Parking | None = None,
 ) -> "LlamaCpp":
     """Load the GGUF file at `path`; `name`, for people, defaults to its stem.
 
     `context` is at most what the model was trained on (default: that, up to 8,192 tokens);
     `threads` defaults to the physical cores; `gpu_layers` -1 offloads all that the build can.
-    `digest` is asked for the file's SHA-256 when the model first proposes a call.
+    `digest` is asked for the file's SHA-256 when the model first proposes a call. What
+    it remembers of a conversation rests in `parking`, if given, while it is not talked about.
     """
     name = name or path.stem
     if not path.is_file():
@@ -93,19 +97,20 @@ def load(  # noqa: PLR0913 - a file, and how it is loaded
         message = f"{path} cannot be loaded: {_complaint()}"
         raise Unavailable(message, hint=_HINT.replace("NAME", name))
     threads = threads or hardware.useful_threads(lib.llama_model_n_params(model))
-    return LlamaCpp(name, model, context, threads, weights)
+    return LlamaCpp(name, model, context, threads, weights, parking)
 
 
 class LlamaCpp:
     """A loaded model, which it owns, and the tokens of the last conversation in its memory."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a model and how it is used
         self,
         name: str,
         model: lib.llama_model_p,
         context: int | None,
         threads: int,
         weights: Weights,
+        parking: Parking | None = None,
     ) -> None:
         owned = ExitStack()
         owned.callback(lib.llama_model_free, model)
@@ -114,11 +119,14 @@ class LlamaCpp:
         self.name = name
         self.context = min(context or DEFAULT_CONTEXT, lib.llama_model_n_ctx_train(model))
         self._weights = weights
+        self._parking = parking if parking and parking.is_open else None
+        self._conversation: str | None = None
         self._own = recommended(model)
         self._vocabulary = _Vocabulary(model)
         self._template = self._vocabulary.template()
         self._chunk = _CHUNK_GPU if gpu_offload_supported() else _CHUNK
         self._seen: list[int] = []
+        self._parked: list[int] = []
         self._calls: tuple[Sequence[ToolSpec], str] = (), ""
         self._turn = threading.Lock()
         settings = lib.llama_context_default_params()
@@ -138,7 +146,51 @@ class LlamaCpp:
 
     def close(self) -> None:
         """Free the model and its memory; safe to repeat, and an open stream just ends."""
+        self._park()
         self._free()
+
+    def recall(self, conversation: str) -> None:
+        """Load what was remembered of the conversation by this model under these settings."""
+        if conversation == self._conversation:
+            return
+        self._park()
+        self._conversation = conversation
+        found = self._parking and self._parking.get(conversation, self._fit)
+        if not found or len(found.tokens) >= self.context:
+            return
+        self._forget()
+        size = len(found.memory)
+        data = (ctypes.c_ubyte * size).from_buffer(found.memory)
+        if lib.llama_state_seq_set_data(self._ctx, data, size, 0) == size:
+            self._seen[:] = self._parked = list(found.tokens)
+        else:
+            self._forget()
+
+    def _park(self) -> None:
+        """Keep what is remembered of the conversation at hand, if it is worth it and new."""
+        if self._parking is None or self._conversation is None or not self._free.alive:
+            return
+        if len(self._seen) < _WORTH_PARKING or self._seen == self._parked:
+            return
+        # An interrupt may have left a token in memory before it was written down.
+        memory = lib.llama_get_memory(self._ctx)
+        if not lib.llama_memory_seq_rm(memory, 0, len(self._seen), -1):
+            return
+        size = lib.llama_state_seq_get_size(self._ctx, 0)
+        data = bytearray(size)
+        view = (ctypes.c_ubyte * size).from_buffer(data)
+        if lib.llama_state_seq_get_data(self._ctx, view, size, 0) == size:
+            self._parking.put(self._conversation, self._fit, Parked(self._seen, data))
+            self._parked = list(self._seen)
+
+    def _forget(self) -> None:
+        lib.llama_memory_clear(lib.llama_get_memory(self._ctx), True)
+        self._seen.clear()
+
+    @cached_property
+    def _fit(self) -> str:
+        """What a memory must have been made with to be loaded here."""
+        return f"llama-cpp-python {__version__} {self._weights.version}"
 
     def stream(
         self,
@@ -205,8 +257,7 @@ class LlamaCpp:
         kept = shared(prompt[:-1], self._seen)
         memory = lib.llama_get_memory(self._ctx)
         if not lib.llama_memory_seq_rm(memory, 0, kept, -1):
-            # Recurrent models cannot forget a part.
-            lib.llama_memory_clear(memory, True)
+            self._forget()  # recurrent models cannot forget a part
             kept = 0
         del self._seen[kept:]
         return kept

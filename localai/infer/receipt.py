@@ -37,6 +37,11 @@ class Weights:
         self._state = state_of(file)
 
     @property
+    def version(self) -> str:
+        """Another whenever the file is; costs no reading."""
+        return "-".join(map(str, self._state))
+
+    @property
     def sha256(self) -> str | None:
         """The file's digest, None where it has changed since."""
         try:

@@ -213,6 +213,23 @@ def test_an_answer_that_does_not_fit_is_an_error(
     assert ai("chat", "hi", "--schema", str(wanted)).code == 2
 
 
+def test_a_conversation_resumes_from_what_is_remembered(ai: Ai) -> None:
+    """In another process; a damaged memory is read again, and `sessions rm` removes it."""
+    folder = ai.home / "cache/conversations"
+    asked = ai("chat", "who are you, and what are you good at? " * 8, "--json").json
+    assert [file.stem for file in folder.iterdir()] == [asked["session"]]
+    again = ai("chat", "-c", "thank you", "--json").json
+    assert again["usage"]["cached_tokens"] >= asked["usage"]["prompt_tokens"]
+    [file] = folder.iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    once_more = ai("chat", "-c", "thank you", "--json").json
+    assert once_more["usage"]["cached_tokens"] == 0
+    assert ai("sessions", "rm", asked["session"], "-y").code == 0
+    assert list(folder.iterdir()) == []
+    ai("--set", "engine.parked_mb=0", "chat", "who are you? " * 20)
+    assert list(folder.iterdir()) == []
+
+
 @pytest.fixture
 def both(ai: Ai, with_model: Callable[..., str]) -> Ai:
     """A home with a model for questions and one for code."""

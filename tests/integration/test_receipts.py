@@ -280,6 +280,7 @@ def test_another_file_is_another_model(app: App, tmp_path: Path) -> None:
     gguf_models.scripted(tmp_path / "new.gguf", [("true", NOTE)], "Nothing at all.").replace(file)
     _turn(app, engine, "note")
     assert _receipt(app)["model_sha256"] is None
+    app._unload()
     _turn(app, _loaded(app, file), "note")
     assert _receipt(app)["model_sha256"] == _sha256(file) != before["model_sha256"]
 

@@ -24,12 +24,17 @@ class Scripted:
         self._words = words
         self._failure = failure
         self.is_closed = False
+        self.recalled: list[str] = []
 
     def stream(self, _: Sequence[Message], **__: object) -> Generator[Delta]:
         """What it was given to say."""
         yield from map(Delta, self._words)
         if self._failure:
             raise self._failure
+
+    def recall(self, conversation: str) -> None:
+        """Remember what was asked for."""
+        self.recalled.append(conversation)
 
     def close(self) -> None:
         """Remember that it was closed."""
@@ -103,6 +108,15 @@ def test_half_an_answer_is_not_said_again(told: Told, tell: Tell) -> None:
         next(answer)
     assert _said(engine) == "Whole."
     assert told == [("a", "b", "dead")]
+
+
+def test_each_engine_is_asked_for_what_it_remembers(told: Told, tell: Tell) -> None:
+    """Also the one that takes over midway."""
+    dying, next_one = Scripted("a", failure=Unavailable("dead")), Scripted("b", "Yes.")
+    engine = Failover({"a": lambda: dying, "b": lambda: next_one}, tell)
+    engine.recall("talk")
+    assert _said(engine) == "Yes."
+    assert (dying.recalled, next_one.recalled, len(told)) == (["talk"], ["talk"], 1)
 
 
 def test_a_mistake_of_the_asker_is_no_failure(told: Told, tell: Tell) -> None:
