@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from localai.core.clock import Clock
     from localai.core.db import Database
     from localai.core.secrets import Secrets
+    from localai.infer.downloads import Downloads, Hub
     from localai.infer.engine import Engine
     from localai.infer.library import GgufInfo, Library
     from localai.infer.parking import Parking
@@ -317,6 +318,20 @@ class App:
         return Library(self.models_dir, self.rbac.require, inspect, roles)
 
     @cached_property
+    def downloads(self) -> "Downloads":
+        """Language models of the hub."""
+        from localai.infer.catalogue import Catalogue
+        from localai.infer.downloads import Downloads
+
+        def hub() -> "Hub":
+            from localai.infer import hub
+
+            return hub
+
+        own = self.directories.config_file.with_name("catalogue.toml")
+        return Downloads(Catalogue(own), self.models, self.rbac.require, hub)
+
+    @cached_property
     def rag(self) -> "Rag":
         """Documents."""
         from localai.rag.service import Rag
@@ -401,7 +416,7 @@ class App:
         names = (model,) if model else self.models.choose(actor, role)
         if not model and names == (STARTER,):
             warn("no model of yours yet: the starter answers, a tiny one that knows a few skills")
-            warn("hint: ai models add FILE.gguf   brings a real one")
+            warn("hint: ai models pull qwen2.5-3b   brings a real one; ai models pull   lists more")
         if self._engine is None or self._engine[0] != names:
             self._unload()
             loads = {name: partial(self._load, actor, name, warn) for name in names}

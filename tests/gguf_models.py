@@ -82,10 +82,12 @@ def random_llama(
     template: str | None = None,
     seed: int = 7,
     sampling: Mapping[str, float | str] | None = None,
+    split: int = 0,
 ) -> Path:
     """A two-layer llama with random weights and a byte-level tokenizer that knows some Hangul.
 
-    `template` "" leaves the chat template out; `sampling` is what the file recommends.
+    `template` "" leaves the chat template out; `sampling` is what the file recommends; `split`
+    begins another file after so many tensors, each named after `path`.
     """
     tokens = [*_byte_tokens(), *_SPECIALS]
     merges = []
@@ -104,6 +106,7 @@ def random_llama(
     if template is None:
         template = _TOOLS + CHATML + "<|im_start|>assistant\n"
     file = _Writer(path, shape, context, template)
+    file.gguf.split_max_tensors = split
     for name, value in (sampling or {}).items():
         add = file.gguf.add_string if isinstance(value, str) else file.gguf.add_float32
         add(f"general.sampling.{name}", value)

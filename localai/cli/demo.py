@@ -40,5 +40,5 @@ def _step(step: "Step") -> None:
 
 def _end(shown: "Demonstration") -> None:
     print_line(f"That took {shown.seconds:.1f} s and touched no network. Nothing of it is kept.")
-    note("The starter did that, a tiny model that ships. A real one: ai models add FILE.gguf")
+    note("The starter did that, a tiny model that ships. A real one: ai models pull qwen2.5-3b")
     note("next: ai init, ai rag index FOLDER, ai doctor")

@@ -8,9 +8,11 @@ import typer
 from localai.cli.ask import confirm
 from localai.cli.call import Call, Json, Quiet, Yes, noun
 from localai.cli.console import note, print_fields, print_table
+from localai.cli.progress import progress
 
 if TYPE_CHECKING:
     from localai.core.records import Page
+    from localai.infer.catalogue import Offer
     from localai.infer.library import Model, ModelInfo
 
 app = noun("Language models on this machine.")
@@ -30,6 +32,28 @@ def add(
     """Add a GGUF file; it stays where it is unless --copy is given."""
     call = Call(ctx, json=json, quiet=quiet)
     model = call.app.models.add(call.actor, file, name=name, copy=copy)
+    call.show(model, _added, ids=[model.name])
+
+
+@app.command()
+def pull(
+    ctx: typer.Context,
+    wanted: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of the catalogue, or OWNER/REPO/FILE.")
+    ] = None,
+    *,
+    name: Annotated[str | None, typer.Option(help="Another name than the catalogue's.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a model from the hub; without NAME, show what the catalogue has."""
+    call = Call(ctx, json=json, quiet=quiet)
+    if wanted is None:
+        offers = call.app.downloads.offers(call.actor)
+        call.show(offers, _offers, ids=[offer.name for offer in offers.items])
+        return
+    with progress(wanted, is_download=True) as report:
+        model = call.app.downloads.pull(call.actor, wanted, name=name, report=report)
     call.show(model, _added, ids=[model.name])
 
 
@@ -78,6 +102,22 @@ def _added(model: "Model") -> None:
     note(f'next: ai chat -m {model.name} "..."')
 
 
+def _offers(page: "Page[Offer]") -> None:
+    rows = [
+        (
+            each.name,
+            each.good_at,
+            each.languages,
+            _size(each.size_bytes),
+            each.context,
+            each.license,
+        )
+        for each in page.items
+    ]
+    columns = ("NAME", "GOOD AT", "LANGUAGES", "SIZE", "CONTEXT", "LICENCE")
+    print_table(columns, rows, empty="the catalogue is empty")
+
+
 def _table(page: "Page[Model]") -> None:
     rows = (
         (each.name, each.roles, each.architecture, each.quantization, each.context)  # noqa: RUF005
@@ -85,7 +125,7 @@ def _table(page: "Page[Model]") -> None:
         for each in page.items
     )
     columns = ("NAME", "FOR", "FAMILY", "QUANT", "CONTEXT", "SIZE", "FILE")
-    print_table(columns, rows, empty="no model: ai models add FILE.gguf")
+    print_table(columns, rows, empty="no model: ai models pull NAME")
 
 
 def _info(model: "ModelInfo") -> None:

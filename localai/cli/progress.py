@@ -5,7 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from localai.cli.console import stderr
 
@@ -23,12 +32,17 @@ class Step(Protocol):
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[Step], None] | None]:
-    """Give a function that shows a step, or None where nobody would see it."""
+def progress(what: str, *, is_download: bool = False) -> Iterator[Callable[[Step], None] | None]:
+    """Give a function that shows a step, or None where nobody would see it.
+
+    The units of a download are bytes.
+    """
     if not sys.stderr.isatty():
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=stderr(), transient=True) as bar:
+    units = (DownloadColumn(), TransferSpeedColumn()) if is_download else (MofNCompleteColumn(),)
+    time = TimeRemainingColumn() if is_download else TimeElapsedColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), *units, time)
+    with Progress(*columns, console=stderr(), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda step: bar.update(task, completed=step.done, total=step.total or None)

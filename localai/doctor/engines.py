@@ -45,7 +45,7 @@ def models(app: App) -> Check:
     """A chat model is there, and its file too."""
     found = app.models.page(app.actor).items
     if [model.name for model in found] == [STARTER]:
-        return warning("models", "only the starter, a tiny model", "ai models add FILE.gguf")
+        return warning("models", "only the starter, a tiny model", "ai models pull NAME")
     lost = [model.name for model in found if not Path(model.file).exists()]
     if lost:
         return failed("models", f"the file is gone: {', '.join(lost)}", f"ai models rm {lost[0]}")

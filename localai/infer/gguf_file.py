@@ -3,6 +3,7 @@
 Reads the header alone, and proves that every tensor lies within the file.
 """
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from localai.infer.library import GgufInfo
 
 _KINDS = gguf.GGUFValueType
 _Parts = tuple[int, list[npt.NDArray[Any]], list[int], list[gguf.GGUFValueType]]
+_FIRST = re.compile(r"-00001-of-(\d{5})\.gguf$")
 _BROKEN = (ValueError, LookupError, TypeError, OverflowError, MemoryError)
 
 
@@ -26,7 +28,7 @@ def inspect(path: Path) -> GgufInfo:
         reader = _Reader(path)
         info = _info(reader, path)
     except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}") from error
+        raise NotFound(f"{error.filename or path} cannot be read: {error.strerror}") from error
     except _BROKEN as error:
         raise Invalid(
             f"{path} is not a whole GGUF model: broken, cut short or something else",
@@ -41,6 +43,7 @@ def inspect(path: Path) -> GgufInfo:
 
 
 def _info(reader: "_Reader", path: Path) -> GgufInfo:
+    others = [_Reader(part) for part in _other_parts(path)]
     size = path.stat().st_size
     if not reader.tensors or any(t.data_offset + t.n_bytes > size for t in reader.tensors):
         raise ValueError(size)
@@ -51,9 +54,19 @@ def _info(reader: "_Reader", path: Path) -> GgufInfo:
         context=_number(reader, f"{architecture}.context_length"),
         size_bytes=size,
         has_template=bool(_text(reader, "tokenizer.chat_template")),
-        parameters=sum(int(tensor.n_elements) for tensor in reader.tensors),
+        parameters=sum(int(t.n_elements) for each in (reader, *others) for t in each.tensors),
         title=_text(reader, "general.name"),
+        other_bytes=sum(part.stat().st_size for part in _other_parts(path)),
     )
+
+
+def _other_parts(path: Path) -> list[Path]:
+    """The files that a model goes on in; llama.cpp finds them by these names."""
+    first = path.resolve()
+    if not (found := _FIRST.search(first.name)):
+        return []
+    stem, count = first.name[: found.start()], int(found[1])
+    return [first.with_name(f"{stem}-{n:05}-of-{count:05}.gguf") for n in range(2, count + 1)]
 
 
 class _Reader(GGUFReader):

@@ -28,12 +28,15 @@ STARTER = "starter"
 SHIPPED = {STARTER: Path(__file__).parent / "models" / STARTER / f"{STARTER}.gguf"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
-_SPARE_BYTES = 64 << 20
+SPARE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class GgufInfo:
-    """What a GGUF file's header says; `context` is in tokens, 0 where it does not say."""
+    """What a GGUF file's header says; `context` is in tokens, 0 where it does not say.
+
+    Of a model that is split, `size_bytes` is the first file's and `other_bytes` the others'.
+    """
 
     architecture: str
     quantization: str
@@ -42,6 +45,7 @@ class GgufInfo:
     has_template: bool
     parameters: int
     title: str
+    other_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,13 @@ class Model:
 
 @dataclass(frozen=True)
 class ModelInfo(Model):
-    """A model, and more of what its file says."""
+    """A model, and more of what its file says; `source` is the file or hub that it came from."""
 
     title: str
     parameters: int
     has_template: bool
     is_copy: bool
+    source: str
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,34 @@ class Library:
         self._digest(name, place)
         return self._model(name, self._entry(name))
 
+    def pulled(self, actor: object, name: str, source: str) -> Model | None:
+        """The model of that name if it came from there; Conflict if another has the name."""
+        self._require(actor, "models:read")
+        place = self._place(_checked(name))
+        if not os.path.lexists(place):
+            return None
+        entry = self._entry(name)
+        if entry.source != source or not place.exists():
+            hint = "" if name in self._shipped else f"   or   ai models rm {name}"
+            raise Conflict(
+                f"another model is named {name}", hint=f"ai models pull ... --name OTHER{hint}"
+            )
+        return self._model(name, entry)
+
+    def folder(self, name: str) -> Path:
+        """Where the files of a model rest that was pulled."""
+        return self._dir / f"{_checked(name)}.files"
+
+    def keep(self, actor: object, first: Path, name: str, source: str, sha256: str) -> Model:
+        """Register a model whose files lie in its folder; `sha256` is the first one's."""
+        self._require(actor, "models:write")
+        place = self._dir / f"{name}.gguf"
+        info = self._inspect(first)
+        _link(first, place)
+        mtime, state = first.stat().st_mtime_ns, state_of(first)
+        self._write(name, _Entry(info, source, True, mtime, sha256, state))
+        return self._model(name, self._entry(name))
+
     def page(self, actor: object) -> Page[Model]:
         """All models by name, also one whose file is gone."""
         self._require(actor, "models:read")
@@ -151,6 +184,7 @@ class Library:
             parameters=entry.info.parameters,
             has_template=entry.info.has_template,
             is_copy=entry.is_copy,
+            source=entry.source,
         )
 
     def file(self, actor: object, name: str) -> Path:
@@ -185,6 +219,7 @@ class Library:
         model = self._model(name, entry)
         place.unlink(missing_ok=True)
         self._sidecar(name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder(name), ignore_errors=True)
         return model
 
     def _chosen(self, role: str) -> str:
@@ -256,7 +291,7 @@ class Library:
         return Model(
             name=name,
             file=str(_target(self._place(name))),
-            size_bytes=entry.info.size_bytes,
+            size_bytes=entry.info.size_bytes + entry.info.other_bytes,
             architecture=entry.info.architecture,
             quantization=entry.info.quantization,
             context=entry.info.context,
@@ -315,7 +350,7 @@ def _link(source: Path, place: Path) -> None:
 def _copy(source: Path, place: Path) -> None:
     """Copy whole or not at all."""
     need, free = source.stat().st_size, shutil.disk_usage(place.parent).free
-    if need + _SPARE_BYTES > free:
+    if need + SPARE_BYTES > free:
         raise Unavailable(
             f"the copy needs {need:,} bytes, and {place.parent} has {free:,}",
             hint=f"ai models add {source}   links the file instead",

@@ -30,7 +30,7 @@ def test_the_first_answer_needs_no_download(fresh: Ai) -> None:
     assert asked.code == 0
     assert "ai approve" in asked.out
     assert "a tiny one that knows a few skills" in asked.err
-    assert "ai models add FILE.gguf" in asked.err
+    assert "ai models pull qwen2.5-3b" in asked.err
 
 
 def test_it_gives_way_to_a_model_of_yours(ai: Ai, with_model: Callable[..., str]) -> None:

@@ -317,6 +317,7 @@ def test_only_a_call_costs_a_digest(
     assert len(hashed) == 2
     for _ in range(2):
         _turn(app, engine, "note")
+    app._unload()
     again = app.engine(app.actor, model="model", role="chat", warn=print)
     _turn(app, again, "note")
     assert len(hashed) == 2
