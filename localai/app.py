@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from localai.agent.history import History
     from localai.agent.loop import Agent, Request, Shape
     from localai.agent.runner import Runner
+    from localai.agent.search import Search
     from localai.approvals.gate import Gate
     from localai.approvals.past import Past
     from localai.approvals.policies import Policies
@@ -283,6 +284,13 @@ class App:
         from localai.agent.history import History
 
         return History(self.database, self.clock, self.rbac.require, self._parking.drop)
+
+    @cached_property
+    def search(self) -> "Search":
+        """What was said in conversations."""
+        from localai.agent.search import Search
+
+        return Search(self.database, self.rbac.require)
 
     @cached_property
     def _parking(self) -> "Parking":

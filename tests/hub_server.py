@@ -55,10 +55,10 @@ def running() -> Iterator[Hub]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, *_: Any) -> None:
+    def handle_error(self, *details: Any) -> None:
         """A client that was killed is no trouble of ours."""
         if not isinstance(sys.exception(), ConnectionError):
-            raise
+            super().handle_error(*details)
 
 
 class _Handler(BaseHTTPRequestHandler):

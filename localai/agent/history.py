@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-from localai.agent.tables import messages, sessions
+from localai.agent.tables import index, messages, sessions
 from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database
 from localai.core.errors import Invalid, NotFound
@@ -132,7 +132,7 @@ class History:
         own = sessions.c.user_id == actor.user_id
         query = _SESSIONS.where(own).order_by(sessions.c.updated_us.desc(), sessions.c.id)
         count = sa.select(sa.func.count()).select_from(sessions).where(own)
-        start = _place(cursor)
+        start = start_of(cursor)
         with self._database.read() as connection:
             total = int(connection.execute(count).scalar_one())
             rows = connection.execute(query.limit(limit).offset(start)).all()
@@ -182,6 +182,7 @@ class History:
         with self._database.transaction() as connection:
             connection.execute(sa.delete(messages).where(messages.c.session_id == removed.id))
             connection.execute(sa.delete(sessions).where(sessions.c.id == removed.id))
+            connection.execute(sa.delete(index).where(index.c.session_id == removed.id))
         self._forget(removed.id)
         return removed
 
@@ -195,7 +196,8 @@ _SESSIONS = sa.select(
 )
 
 
-def _place(cursor: str | None) -> int:
+def start_of(cursor: str | None) -> int:
+    """How many rows stand before the page of the cursor."""
     if cursor is None:
         return 0
     if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < _DIGITS):

@@ -1,4 +1,4 @@
-"""Conversations and their messages."""
+"""Conversations, their messages, and the index of what was said in them."""
 
 import sqlalchemy as sa
 
@@ -31,3 +31,6 @@ messages = sa.Table(
     sa.Column("is_interrupted", sa.Boolean, nullable=False),
     sa.Column("created_us", sa.BigInteger, nullable=False),
 )
+
+# FTS5's, which a trigger fills: it has no rows of its own that could be written here.
+index = sa.table("messages_search", sa.column("content"), sa.column("session_id"), sa.column("seq"))

@@ -1,5 +1,6 @@
 """`ai sessions`: conversations that were held."""
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from localai.cli.console import ago, note, print_line, print_table
 
 if TYPE_CHECKING:
     from localai.agent.history import Session, Transcript
+    from localai.agent.search import Found
     from localai.core.records import Page
 
 app = noun("Conversations that were held.")
@@ -39,6 +41,29 @@ def show(ctx: typer.Context, session: Id, *, json: Json = False) -> None:
 
 
 @app.command()
+def search(
+    ctx: typer.Context,
+    words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Or parts of words.")],
+    *,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find messages that have all the words, newest first."""
+    call = Call(ctx, json=json, quiet=quiet)
+    page = call.app.search.find(call.actor, " ".join(words), limit=limit, cursor=cursor)
+    call.show(page, _found, ids=list(dict.fromkeys(found.session for found in page.items)))
+
+
+@app.command()
+def export(ctx: typer.Context, session: Id, *, json: Json = False) -> None:
+    """Write a conversation as Markdown, or as JSON, on standard output."""
+    call = Call(ctx, json=json)
+    call.show(call.app.history.read(call.actor, session), _markdown)
+
+
+@app.command()
 def rm(ctx: typer.Context, session: Id, *, yes: Yes = False) -> None:
     """Forget a conversation."""
     call = Call(ctx)
@@ -51,6 +76,33 @@ def rm(ctx: typer.Context, session: Id, *, yes: Yes = False) -> None:
 def _table(page: "Page[Session]") -> None:
     rows = ((each.id, ago(each.updated_at), each.messages, each.title) for each in page.items)
     print_table(("ID", "LAST USED", "MESSAGES", "TITLE"), rows, empty='none yet: ai chat "..."')
+
+
+def _found(page: "Page[Found]") -> None:
+    rows = ((each.session, ago(each.at), each.role, each.snippet) for each in page.items)
+    print_table(("ID", "SAID", "BY", "TEXT"), rows, empty="nothing of the kind was said")
+
+
+def _markdown(transcript: "Transcript") -> None:
+    session = transcript.session
+    parts = [f"# {session.title}", f"{session.created_at}, in `{session.workspace}`"]
+    for turn in transcript.turns:
+        parts.append(f"## {turn.tool_name or turn.model or turn.role}")
+        if turn.content is None:
+            parts.append(f"Waits for a decision: {turn.approval_id}")
+        elif turn.content.strip():
+            is_result = turn.role == "tool"
+            parts.append(_fenced(turn.content) if is_result else turn.content.strip())
+        for called in turn.tool_calls:
+            parts += [f"Calls `{called.name}`:", _fenced(called.arguments)]
+    print_line("\n\n".join(parts), lines=True)
+
+
+def _fenced(text: str) -> str:
+    """The text in a fence that is longer than any in it."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text.strip()}\n{fence}"
 
 
 def _transcript(transcript: "Transcript") -> None:

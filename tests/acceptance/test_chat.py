@@ -213,6 +213,31 @@ def test_an_answer_that_does_not_fit_is_an_error(
     assert ai("chat", "hi", "--schema", str(wanted)).code == 2
 
 
+def test_conversations_are_searched_and_exported(ai: Ai, with_model: Callable[..., str]) -> None:
+    """By parts of words, Korean too; as Markdown that a fence in a file cannot break, or JSON."""
+    read = gguf_models.tool_call("read_file", path="notes.md")
+    with_model([("last.role == 'tool'", "집세는 월요일입니다."), ("true", read)])
+    (ai.workspace / "notes.md").write_text("```\nrent: Monday\n```\n")
+    session = ai("chat", "When is the rent due?", "--json").json["session"]
+    for word in ("rent", "집세", "월요"):
+        found = ai("sessions", "search", word, "--json").json
+        assert [each["session"] for each in found["items"]] == [session]
+    assert "월요일" in ai("sessions", "search", "집세").out
+    assert ai("sessions", "search", "rent", "-q").out == f"{session}\n"
+    assert ai("sessions", "search", "nothing of the kind").out == ""
+    text = ai("sessions", "export", session[:6]).out
+    assert text.startswith("# When is the rent due?\n")
+    assert "````\n```\nrent: Monday\n```\n````\n" in text
+    assert "## scripted\n\n집세는 월요일입니다." in text
+    exported = ai("sessions", "export", session, "--json").json
+    assert [turn["role"] for turn in exported["turns"]] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+
+
 def test_a_conversation_resumes_from_what_is_remembered(ai: Ai) -> None:
     """In another process; a damaged memory is read again, and `sessions rm` removes it."""
     folder = ai.home / "cache/conversations"

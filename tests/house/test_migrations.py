@@ -43,6 +43,10 @@ def fresh(tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
+def _is_ours(name: str | None, _kind: str, _parents: object) -> bool:
+    return not (name or "").startswith("messages_search")
+
+
 def _schema(database: Database) -> set[str]:
     with database.read() as connection:
         return set(connection.scalars(sa.text("SELECT sql FROM sqlite_schema WHERE sql NOT NULL")))
@@ -62,7 +66,9 @@ def test_the_migrated_schema_is_that_of_the_tables(fresh: Database, tables: sa.M
     """Alembic finds nothing to add, to remove or to change."""
     assert {"users", "audit", "approvals"} <= tables.tables.keys()
     with fresh.read() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        # FTS5 keeps its index in tables of its own, which no statement of ours names.
+        opts = {"compare_type": True, "include_name": _is_ours}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, tables) == []
 
 
