@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from localai.infer.engine import Engine
     from localai.infer.library import GgufInfo, Library
     from localai.infer.parking import Parking
+    from localai.infer.remote import Server
     from localai.infer.route import Route
     from localai.rag.embed import Embedder
     from localai.rag.records import Answer
@@ -400,7 +401,7 @@ class App:
         """Chat or code, by the question; one that says neither stays with who answered before."""
         from localai.infer.route import Reason, Route, route
 
-        code, *others = self.models.choose(actor, "code")
+        code, *others = self._names(actor, "code")
         if not others:
             return Route("chat", reasons=(Reason(f"{code} is for both", 0),))
         last = self.history.last_model(actor, session) if session else None
@@ -421,7 +422,7 @@ class App:
             warn(f"{failed} does not answer, {instead} does: {error.message}")
             log.write("model.failed-over", model=failed, instead=instead, error=error.message)
 
-        names = (model,) if model else self.models.choose(actor, role)
+        names = (model,) if model else self._names(actor, role)
         if not model and names == (STARTER,):
             warn("no model of yours yet: the starter answers, a tiny one that knows a few skills")
             warn("hint: ai models pull qwen2.5-3b   brings a real one; ai models pull   lists more")
@@ -431,6 +432,26 @@ class App:
             self._engine = names, Failover(loads, tell)
         return self._engine[1]
 
+    def _names(self, actor: "Actor", role: str) -> tuple[str, ...]:
+        """The model for a role, and the one for the other role if that is another."""
+        if self._server is None:
+            return self.models.choose(actor, role)
+        self.rbac.require(actor, "models:read")
+        roles = {"chat": self.settings[keys.MODELS_CHAT], "code": self.settings[keys.MODELS_CODE]}
+        named = [roles[role], *roles.values()]
+        return tuple(dict.fromkeys(filter(None, named))) or (self._server.first,)
+
+    @cached_property
+    def _server(self) -> "Server | None":
+        """Where models answer instead of here."""
+        if not (url := self.settings[keys.ENGINE_URL]):
+            return None
+        from localai.infer.remote import Server
+
+        timeout = self.settings[keys.ENGINE_TIMEOUT]
+        key = lambda: self.secrets.find("engine-api-key")  # noqa: E731 - read when it is needed
+        return Server(url, key=key, timeout_s=timeout)
+
     def _unload(self) -> None:
         """Two models may not fit this machine at once."""
         if self._engine is not None:
@@ -439,6 +460,15 @@ class App:
 
     def _load(self, actor: "Actor", name: str, warn: Callable[[str], None]) -> "Engine":
         from localai.core import log
+
+        if self._server is not None:
+            from localai.infer.remote import Remote
+
+            if self._server.is_overheard:
+                warn(
+                    f"{self._server.url} is not encrypted: others on the way can read what is said"
+                )
+            return Remote(name, self._server)
         from localai.infer import hardware, llamacpp
 
         file = self.models.file(actor, name)

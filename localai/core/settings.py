@@ -125,6 +125,10 @@ RATE_LIMITS_CALLS = Key(
 MODELS_DIR = Key("models.dir", "", _path, "Where model files lie; empty is inside the home")
 MODELS_CHAT = Key("models.chat", "", str, "The model for questions; empty is the first by name")
 MODELS_CODE = Key("models.code", "", str, "The model for code; empty is the chat model")
+ENGINE_URL = Key(
+    "engine.url", "", str, "An OpenAI-compatible server, such as http://127.0.0.1:8080/v1"
+)
+ENGINE_TIMEOUT = Key("engine.timeout", "2m", _span, "The longest silence of that server")
 ENGINE_CONTEXT = Key("engine.context", "8192", _whole(0), "Tokens of context at most; 0 is all")
 ENGINE_THREADS = Key("engine.threads", "0", _whole(0, 512), "Threads that compute; 0 is one a core")
 ENGINE_PARKED = Key(
@@ -158,6 +162,8 @@ KEYS: dict[str, Key[Any]] = {
         MODELS_DIR,
         MODELS_CHAT,
         MODELS_CODE,
+        ENGINE_URL,
+        ENGINE_TIMEOUT,
         ENGINE_CONTEXT,
         ENGINE_THREADS,
         ENGINE_GPU_LAYERS,

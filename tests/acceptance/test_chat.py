@@ -5,8 +5,10 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import chat_server
 import gguf_models
 import pytest
+from chat_server import event
 from terminal import Ai
 
 
@@ -253,6 +255,32 @@ def test_a_conversation_resumes_from_what_is_remembered(ai: Ai) -> None:
     assert list(folder.iterdir()) == []
     ai("--set", "engine.parked_mb=0", "chat", "who are you? " * 20)
     assert list(folder.iterdir()) == []
+
+
+def test_a_server_answers_in_the_place_of_a_model(ai: Ai) -> None:
+    """With its key, under the name that it has for its model; the rest is as always."""
+    with chat_server.scripted() as server:
+        done = "data: [DONE]"
+        server.answers = [
+            {"content": '{"data": [{"id": "big"}]}'},
+            {"lines": [event("From afar."), done]},
+        ]
+        url = ("--set", f"engine.url={server.url}")
+        secret = {"LOCALAI_SECRET_ENGINE_API_KEY": "sk-12345678"}
+        asked = ai(*url, "chat", "hi", "--json", **secret).json
+        assert (asked["text"], asked["model"], asked["route"]) == ("From afar.", "big", "chat")
+        assert server.headers[-1]["Authorization"] == "Bearer sk-12345678"
+        assert ai(*url, "chat", "-c", "-m", "other", "again", **secret).out == "From afar.\n"
+        assert [each["content"] for each in server.asked[-1]["messages"]][1:] == [
+            "hi",
+            "From afar.",
+            "again",
+        ]
+        server.answers = [{"status": 401, "content": "{}"}]
+        refused = ai(*url, "chat", "-m", "big", "hi", **secret)
+        assert (refused.code, "sk-12345678" in refused.err) == (3, False)
+    gone = ai("--set", "engine.url=http://127.0.0.1:9/v1", "chat", "-m", "big", "hi")
+    assert gone.code == 6
 
 
 @pytest.fixture

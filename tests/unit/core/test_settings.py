@@ -20,6 +20,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "rate_limits.enabled": ("true", "off", "Yes", "maybe"),
     "rate_limits.calls": ("60/1m", "5/30", "1/1d", "often"),
     "engine.context": ("0", "4096", "8192", "8k"),
+    "engine.timeout": ("2m", "1s", "3m", "0s"),
     "engine.threads": ("0", "1", "2", "100000"),
     "engine.parked_mb": ("0", "1", "2", "-1"),
     "engine.gpu_layers": ("-1", "0", "33", "-2"),
