@@ -299,7 +299,12 @@ class App:
 
         key = lambda: self.secrets.key("parking-key")  # noqa: E731 - read when it is needed
         budget = self.settings[keys.ENGINE_PARKED] * 1_000_000
-        return Parking(self.directories.cache / "conversations", key, budget)
+        folder = self.directories.cache / "conversations"
+
+        def is_there(session: str) -> bool:
+            return self.history.exists(session)
+
+        return Parking(folder, key, budget, is_there)
 
     @cached_property
     def agent(self) -> "Agent":
@@ -471,6 +476,7 @@ class App:
             return Remote(name, self._server)
         from localai.infer import hardware, llamacpp
 
+        self._parking.trim()
         file = self.models.file(actor, name)
         card = hardware.gpu_present()
         if card and not llamacpp.gpu_offload_supported():

@@ -30,6 +30,8 @@ class Hub:
     lies: bool = False  # about the digest of what it sends
     sent: list[tuple[int, int]] = field(default_factory=list)  # first byte and length of answers
     agents: set[str] = field(default_factory=set)
+    tokens: set[str] = field(default_factory=set)
+    padding: int = 0  # bytes that are sent beyond the end
 
     def digest(self, name: str) -> str:
         """What it promises."""
@@ -79,6 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, is_head: bool) -> None:
         self._hub.agents.add(self.headers.get("User-Agent", ""))
+        self._hub.tokens.add(self.headers.get("Authorization", ""))
         if self.path.startswith("/store/"):
             self._content(self.path.removeprefix("/store/"), is_head=is_head)
             return
@@ -109,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _content(self, name: str, *, is_head: bool) -> None:
-        content = self._hub.files[name]
+        content = self._hub.files[name] + bytes(self._hub.padding)
         if self._hub.lies:
             content = content[:-1] + bytes([content[-1] ^ 1])
         ranged = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))

@@ -166,6 +166,12 @@ class History:
             turns = tuple(_turn(row) for row in connection.execute(said))
         return Transcript(_session(head), turns)
 
+    def exists(self, session: str) -> bool:
+        """Whether there is a conversation of this id, whoever's it is."""
+        query = sa.select(sessions.c.id).where(sessions.c.id == session)
+        with self._database.read() as connection:
+            return connection.scalar(query) is not None
+
     def is_waiting(self, actor: Actor, session: str) -> bool:
         """Whether a request of the conversation has not been answered; the id may be a prefix."""
         return any(turn.content is None for turn in self.read(actor, session).turns)

@@ -151,7 +151,7 @@ class Agent:
         the turn with its id in `pending`; the next turn of the conversation takes it up.
         """
         self._require(actor, "chat:use")
-        session = self._session(actor, request)
+        session = self.session(actor, request.session, request.text)
         turn = _Progress(session)
         yield from self._settle(actor, turn, gate)
         if request.text is not None:
@@ -179,10 +179,12 @@ class Agent:
             turn.usage,
         )
 
-    def _session(self, actor: Actor, request: Request) -> str:
-        if request.session is not None:
-            return self._history.find(actor, request.session)
-        return self._history.begin(actor, request.text or "", str(self._runner.workspace))
+    def session(self, actor: Actor, prefix: str | None, text: str | None) -> str:
+        """The conversation that the prefix names, else a new one that begins with the text."""
+        self._require(actor, "chat:use")
+        if prefix is not None:
+            return self._history.find(actor, prefix)
+        return self._history.begin(actor, text or "", str(self._runner.workspace))
 
     def _settle(self, actor: Actor, turn: _Progress, gate: Gate) -> Iterator[Event]:
         """Take up the requests that waited when the conversation was left."""
@@ -204,11 +206,13 @@ class Agent:
         said: list[str] = []
         calls: list[_Proposed] = []
         is_whole = False
+        model = engine.name
         schema = request.shape.schema if request.shape else None
         deltas = engine.stream(messages, tools=tools, sampling=request.sampling, schema=schema)
         try:
             with closing(deltas):
                 for delta in deltas:
+                    model = engine.name  # another one may take over before the first word
                     if delta.text:
                         said.append(delta.text)
                         yield Said(delta.text)
@@ -226,7 +230,7 @@ class Agent:
                     "assistant",
                     "".join(said),
                     tuple(call for call, _ in calls) if is_whole else (),
-                    model=engine.name,
+                    model=model,
                     is_interrupted=not is_whole,
                 )
                 self._history.add(actor, turn.session, kept)

@@ -2,7 +2,7 @@
 
 import sys
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -132,7 +132,6 @@ class Speaking:
     def turn(self, text: str | None) -> None:
         """Say one thing and show the answer; exit 7 if a request waits."""
         result = self._answered(text)
-        self._session = result.session
         if self._call.is_json and not self._is_stream:
             print_json(result)
         elif self._is_data and not self._is_stream and not result.pending:
@@ -155,8 +154,11 @@ class Speaking:
         """Show the events of one turn as they come; the last is the result."""
         app, actor = self._call.app, self._call.actor
         route = self._routed(text or "")
+        engine = self.load(route)
         request = app.request(text, session=self._session, route=route, **self._options)
-        events = app.agent.chat(actor, request, self.load(route), self._gate)
+        self._session = app.agent.session(actor, self._session, text)
+        request = replace(request, session=self._session)
+        events = app.agent.chat(actor, request, engine, self._gate)
         with closing(events), self._shown as shown:
             for event in events:
                 if self._is_stream:

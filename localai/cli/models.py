@@ -91,6 +91,9 @@ def use(
 def rm(ctx: typer.Context, name: Name, *, yes: Yes = False) -> None:
     """Remove a model from the list; a file that was linked stays where it is."""
     call = Call(ctx)
+    if call.app.models.abandon(call.actor, name):
+        note(f"removed: what had come of {name}")
+        return
     model = call.app.models.get(call.actor, name)
     if confirm(f"Remove {model.name} ({_size(model.size_bytes)})?", yes=yes):
         call.app.models.remove(call.actor, model.name)
@@ -109,7 +112,7 @@ def _offers(page: "Page[Offer]") -> None:
             each.good_at,
             each.languages,
             _size(each.size_bytes),
-            each.context,
+            each.context or "",
             each.license,
         )
         for each in page.items

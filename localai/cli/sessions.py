@@ -8,6 +8,7 @@ import typer
 from localai.cli.ask import confirm
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, Yes, noun
 from localai.cli.console import ago, note, print_line, print_table
+from localai.core.escape import visible
 
 if TYPE_CHECKING:
     from localai.agent.history import Session, Transcript
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from localai.core.records import Page
 
 app = noun("Conversations that were held.")
+_OBEYED = re.compile("[^\t\n -~\u00a0-\u2029\u202f-\u2065\u206a-\U0010ffff]")
 Id = Annotated[str, typer.Argument(metavar="ID", help="At least 4 characters of it.")]
 
 
@@ -95,7 +97,12 @@ def _markdown(transcript: "Transcript") -> None:
             parts.append(_fenced(turn.content) if is_result else turn.content.strip())
         for called in turn.tool_calls:
             parts += [f"Calls `{called.name}`:", _fenced(called.arguments)]
-    print_line("\n\n".join(parts), lines=True)
+    print("\n\n".join(map(_exported, parts)))
+
+
+def _exported(text: str) -> str:
+    """The text as it was said, but for what a terminal would obey or show in another order."""
+    return _OBEYED.sub(lambda found: visible(found[0]), text)
 
 
 def _fenced(text: str) -> str:

@@ -84,8 +84,8 @@ class Catalogue:
 def _named(repository: str, first: str) -> Offer:
     """The file of a repository, with the other parts where its name says that there are some."""
     parts = [first]
-    if found := _PART.search(first):
-        stem, count = first[: found.start()], int(found[1])
+    if (found := _PART.search(first)) and (count := int(found[1])):
+        stem = first[: found.start()]
         parts = [f"{stem}-{n:05}-of-{count:05}.gguf" for n in range(1, count + 1)]
         first = stem
     name = Path(first).name.removesuffix(".gguf")

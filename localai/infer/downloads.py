@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from localai.core.errors import Unavailable
+from localai.core.errors import LocalaiError, Unavailable
+from localai.core.files import locked, private_dir
 from localai.core.records import Page
 from localai.infer.catalogue import Catalogue, HubFile, Offer
 from localai.infer.library import SPARE_BYTES, Library, Model
@@ -69,11 +70,28 @@ class Downloads:
         self._require(actor, "models:write")
         offer = self._catalogue.find(wanted)
         name = name or offer.name
-        if (there := self._library.pulled(actor, name, _source(offer))) is not None:
+        if (there := self._pulled(actor, name, offer)) is not None:
             return there
         offer = self._looked_up(offer)
         folder = self._library.folder(name)
-        self._check_room(offer, folder)
+        private_dir(folder)
+        with locked(folder / "lock"):
+            if (there := self._pulled(actor, name, offer)) is not None:
+                return there  # another process was faster
+            self._check_room(offer, folder)
+            first = self._fetched(offer, folder, report)
+            sha256 = offer.files[0].sha256 or ""
+            try:
+                return self._library.keep(actor, first, name, _source(offer), sha256)
+            except LocalaiError:
+                shutil.rmtree(folder, ignore_errors=True)  # whole, and still no model
+                raise
+
+    def _pulled(self, actor: object, name: str, offer: Offer) -> Model | None:
+        return self._library.pulled(actor, name, _source(offer), offer.files[0].sha256)
+
+    def _fetched(self, offer: Offer, folder: Path, report: Callable[[Step], None] | None) -> Path:
+        """The first of the offer's files, when all are there."""
         done = 0
 
         def count(size: int) -> None:
@@ -86,8 +104,7 @@ class Downloads:
         places = [
             fetch(offer.repository, offer.revision, file, folder, count) for file in offer.files
         ]
-        sha256 = offer.files[0].sha256 or ""
-        return self._library.keep(actor, places[0], name, _source(offer), sha256)
+        return places[0]
 
     def _looked_up(self, offer: Offer) -> Offer:
         """The offer with what only the hub knows: all files are then of one commit."""

@@ -19,30 +19,32 @@ class Failover:
     def __init__(
         self, loads: Mapping[str, Load], tell: Callable[[str, str, LocalaiError], None]
     ) -> None:
-        self._waiting = list(loads.items())
+        self._loads = loads
         self._tell = tell
+        self._waiting: list[tuple[str, Load]] = []
         self._conversation: str | None = None
-        self._engine = self._next()
+        self._loaded: Engine | None = None
+        self._load()
 
     @property
     def name(self) -> str:
         """The name of the model that answers now."""
-        return self._engine.name
+        return self._load().name
 
     @property
     def context(self) -> int:
         """How many tokens a conversation with it may have."""
-        return self._engine.context
+        return self._load().context
 
     @property
     def calls_tools(self) -> bool:
         """Whether it was trained to call tools."""
-        return self._engine.calls_tools
+        return self._load().calls_tools
 
     def recall(self, conversation: str) -> None:
         """What the engine at hand remembers; the next one is asked as well."""
         self._conversation = conversation
-        self._engine.recall(conversation)
+        self._load().recall(conversation)
 
     def stream(
         self,
@@ -54,9 +56,8 @@ class Failover:
         schema: Mapping[str, object] | None = None,
     ) -> Generator[Delta]:
         """Answer with the engine at hand, or with the next where it dies before the first word."""
-        is_begun = False
         while True:
-            engine = self._engine
+            engine, is_begun = self._load(), False
             answer = engine.stream(
                 messages, tools=tools, sampling=sampling, citations=citations, schema=schema
             )
@@ -69,8 +70,8 @@ class Failover:
                 if not self._waiting:
                     raise
                 self._tell(engine.name, self._waiting[0][0], error)
-                engine.close()
-                self._engine = self._next()
+                self.close()
+                self._loaded = self._next()
                 if is_begun:
                     raise
             else:
@@ -78,7 +79,16 @@ class Failover:
 
     def close(self) -> None:
         """Close the engine at hand."""
-        self._engine.close()
+        if self._loaded is not None:
+            self._loaded.close()
+            self._loaded = None
+
+    def _load(self) -> Engine:
+        """The engine at hand; where the last one failed, all are tried anew."""
+        if self._loaded is None:
+            self._waiting = list(self._loads.items())
+            self._loaded = self._next()
+        return self._loaded
 
     def _next(self) -> Engine:
         while True:

@@ -1,9 +1,9 @@
 """JSON schemas in GBNF, the notation of llama.cpp's grammars; pure.
 
 A schema may be a stranger's. Whatever it holds, the grammar parses and stays small, and what is
-not understood is any JSON. Kept to are types, required properties, enumerations and unions.
-Lengths, ranges and patterns are not: a grammar would cut a value short in silence, where the
-tool's own check says what is wrong with it.
+not understood is any JSON, of numbers that a computer can hold. Kept to are types, required
+properties, enumerations and unions. Lengths, ranges and patterns are not: a grammar would cut a
+value short in silence, where the tool's own check says what is wrong with it.
 """
 
 import json
@@ -29,8 +29,8 @@ s ::= (" " | "\n" "\n"? [ \t]{0,20})?
 value ::= object | array | string | number | boolean | null
 object ::= "{" s (string s ":" s value s ("," s string s ":" s value s)*)? "}"
 array ::= "[" s (value s ("," s value s)*)? "]"
-number ::= integer ("." [0-9]+)? ([eE] [-+]? [0-9]+)?
-integer ::= "-"? ("0" | [1-9] [0-9]*)
+number ::= integer ("." [0-9]+)? ([eE] [-+]? [0-9]{1,2})?
+integer ::= "-"? ("0" | [1-9] [0-9]{0,30})
 boolean ::= "true" | "false"
 null ::= "null"
 escape ::= "\\" (["\\/bfnrt] | "u" (unit | high "\\u" low))
@@ -131,6 +131,8 @@ class _Translation:
         named = dict.fromkeys(name for name in required if isinstance(name, str))
         properties = {**_mapping(schema.get("properties"))}
         properties |= {name: {} for name in named if name not in properties}
+        if not properties and "patternProperties" in schema:
+            return "object"
         if not properties:
             return self._map(schema.get("additionalProperties"), depth)
         if len(properties) > _MEMBERS:

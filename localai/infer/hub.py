@@ -14,13 +14,13 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 import httpx
 import huggingface_hub as hub
-from huggingface_hub import errors
+from huggingface_hub import constants, errors
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils.tqdm import tqdm
 
 from localai.core.errors import Denied, Invalid, NotFound, Unavailable
-from localai.core.files import locked, private_dir
+from localai.core.files import private_dir
 from localai.infer.catalogue import HubFile
 from localai.infer.receipt import file_sha256
 
@@ -31,7 +31,7 @@ def look(repository: str, revision: str, file: str) -> tuple[HubFile, str]:
     """The file's size and digest as the hub states them, and the commit that it is of."""
     with _translated(f"{repository}/{file}"):
         url = hub.hf_hub_url(repository, file, revision=revision)
-        found = hub.get_hf_file_metadata(url)
+        found = hub.get_hf_file_metadata(url, token=_token())
     if found.size is None or found.etag is None or len(found.etag) != len("a" * 64):
         message = f"the hub states no SHA-256 of {repository}/{file}"
         raise Unavailable(message, hint="fetch it another way, then: ai models add FILE.gguf")
@@ -41,15 +41,19 @@ def look(repository: str, revision: str, file: str) -> tuple[HubFile, str]:
 def fetch(repository: str, revision: str, file: HubFile, into: Path, report: Report) -> Path:
     """The file under `into`, whole and with its digest; `report` hears how many bytes have come.
 
-    What has come stays there until the file is whole, in a name of its own for each digest.
-    Unavailable where the digest turns out to be another: then it is removed.
+    What has come stays there, in a name of its own for each digest, until the file is whole: one
+    process at a time fetches into a folder. Unavailable where the digest turns out to be another,
+    or more comes than was promised: then it is removed.
     """
     # hf_hub_download, which does all of this but going on, throws away what was cut off.
     place = into / Path(file.name).name
     part = into / f"{place.name}.{(file.sha256 or '')[:16]}.part"
     with _translated(f"{repository}/{file.name}"):
         private_dir(into)
-        with locked(into / "lock"), part.open("ab") as stream:
+        if place.is_file() and file_sha256(place) == file.sha256:
+            report(place.stat().st_size)
+            return place
+        with part.open("ab") as stream:
             part.chmod(0o600)
             if stream.tell() > (file.size_bytes or 0):
                 stream.truncate(0)
@@ -59,25 +63,36 @@ def fetch(repository: str, revision: str, file: HubFile, into: Path, report: Rep
                 hub.hf_hub_url(repository, file.name, revision=revision),
                 stream,
                 resume_size=stream.tell(),
-                headers=build_hf_headers(),
+                headers=build_hf_headers(token=_token()),
                 expected_size=file.size_bytes,
-                tqdm_class=_reporting(report),
+                tqdm_class=_reporting(report, (file.size_bytes or 0) - stream.tell()),
             )
-    if file_sha256(part) != file.sha256:
-        part.unlink()
-        message = f"{repository}/{file.name} is not what was promised: its SHA-256 is another"
-        raise Unavailable(message, hint="try again; if it stays so, do not trust the source")
-    return part.replace(place)
+        if file_sha256(part) != file.sha256:
+            part.unlink()
+            message = f"{repository}/{file.name} is not what was promised: its SHA-256 is another"
+            raise Unavailable(message, hint="try again; if it stays so, do not trust the source")
+        return part.replace(place)
 
 
-def _reporting(report: Report) -> type[Any]:
-    """A progress bar that draws nothing and tells how many bytes have come."""
+def _token() -> str | bool:
+    """The token that was set for us, not what another tool keeps; none where others can listen."""
+    hub_url = httpx.URL(constants.ENDPOINT)
+    is_safe = hub_url.scheme == "https" or hub_url.host in {"localhost", "127.0.0.1"}
+    return (is_safe and os.environ.get("HF_TOKEN")) or False
+
+
+def _reporting(report: Report, most: int) -> type[Any]:
+    """A progress bar that draws nothing and tells how many bytes have come, `most` at most."""
 
     class Reporting(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options | {"disable": True})  # type: ignore[no-untyped-call]
+            self._left = most
 
         def update(self, n: float | None = 1) -> None:
+            self._left -= int(n or 0)
+            if self._left < 0:
+                raise Unavailable("more comes than was promised", hint="do not trust the source")
             report(int(n or 0))
 
     return Reporting
@@ -106,6 +121,8 @@ def _translated(what: str) -> Iterator[None]:
         ) from error
     except errors.HFValidationError as error:
         raise Invalid(f"{what} cannot be a file of the hub") from error
+    except ValueError as error:
+        raise Unavailable(f"{what} could not be fetched: {error}") from error
     except (httpx.HTTPError, OSError) as error:
         message = f"{what} could not be fetched"
         raise Unavailable(message, hint="the same command goes on where it ended") from error

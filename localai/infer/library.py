@@ -134,19 +134,34 @@ class Library:
         self._digest(name, place)
         return self._model(name, self._entry(name))
 
-    def pulled(self, actor: object, name: str, source: str) -> Model | None:
-        """The model of that name if it came from there; Conflict if another has the name."""
+    def pulled(
+        self, actor: object, name: str, source: str, sha256: str | None = None
+    ) -> Model | None:
+        """The model of that name if it came from there, and has the digest if one is given.
+
+        Conflict if another one has the name.
+        """
         self._require(actor, "models:read")
         place = self._place(_checked(name))
         if not os.path.lexists(place):
             return None
         entry = self._entry(name)
-        if entry.source != source or not place.exists():
+        is_other = sha256 is not None and self._digest(name, _target(place)) != sha256
+        if entry.source != source or not place.exists() or is_other:
             hint = "" if name in self._shipped else f"   or   ai models rm {name}"
             raise Conflict(
                 f"another model is named {name}", hint=f"ai models pull ... --name OTHER{hint}"
             )
         return self._model(name, entry)
+
+    def abandon(self, actor: object, name: str) -> bool:
+        """Remove what came of a model that was not pulled to its end; False if there is nothing."""
+        self._require(actor, "models:write")
+        if not _NAME.fullmatch(name) or os.path.lexists(self._dir / f"{name}.gguf"):
+            return False
+        is_there = self.folder(name).is_dir()
+        shutil.rmtree(self.folder(name), ignore_errors=True)
+        return is_there
 
     def folder(self, name: str) -> Path:
         """Where the files of a model rest that was pulled."""

@@ -190,7 +190,7 @@ class LlamaCpp:
     @cached_property
     def _fit(self) -> str:
         """What a memory must have been made with to be loaded here."""
-        return f"llama-cpp-python {__version__} {self._weights.version}"
+        return f"llama-cpp-python {__version__} {self._weights.version} {self.context}"
 
     def stream(
         self,

@@ -41,13 +41,21 @@ class Parked:
 class Parking:
     """The files of one folder, at most `budget` bytes; those used least lately go first.
 
-    `key` authenticates them: a state is read by C code that trusts it.
+    `key` authenticates them: a state is read by C code that trusts it. Nothing is kept of a
+    conversation of which `is_there` says that it was removed.
     """
 
-    def __init__(self, folder: Path, key: Callable[[], bytes], budget: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key: Callable[[], bytes],
+        budget: int,
+        is_there: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._folder = folder
         self._key = key
         self._budget = budget
+        self._is_there = is_there
 
     @property
     def is_open(self) -> bool:
@@ -61,8 +69,10 @@ class Parking:
         if size > self._budget:
             return
         try:
+            if not self._is_there(conversation):
+                return
             mac = self._mac(conversation, fit, head, parked.memory)
-            self._make_room(size, conversation)
+            self._make_room(self._budget - size, but=conversation)
             self._write(conversation, _MAGIC, mac, head, parked.memory)
         except (OSError, LocalaiError) as error:
             logger.warning("conversation.not-parked", exc_info=error)
@@ -94,14 +104,20 @@ class Parking:
         with suppress(OSError):
             self._file(conversation).unlink(missing_ok=True)
 
-    def _make_room(self, size: int, conversation: str) -> None:
+    def trim(self) -> None:
+        """Remove what is more than the budget, which may have become smaller."""
+        with suppress(OSError):
+            if self._folder.is_dir():
+                self._make_room(self._budget)
+
+    def _make_room(self, room: int, but: str = "") -> None:
+        """Leave files of at most `room` bytes, that of one conversation aside."""
         private_dir(self._folder)
-        own = self._file(conversation)
-        others = [file for file in self._folder.iterdir() if file != own]
+        others = [file for file in self._folder.iterdir() if file != self._file(but)]
         states = sorted(((file.stat(), file) for file in others), key=lambda each: each[0].st_mtime)
-        total = size + sum(state.st_size for state, _ in states)
+        total = sum(state.st_size for state, _ in states)
         for state, file in states:
-            if total <= self._budget:
+            if total <= room:
                 return
             file.unlink(missing_ok=True)
             total -= state.st_size

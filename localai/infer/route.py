@@ -25,6 +25,9 @@ class Reason:
     found: str
     weight: float
 
+    def __str__(self) -> str:
+        return f"{self.found} {self.weight:+g}" if self.weight else self.found
+
 
 @dataclass(frozen=True)
 class Route:
@@ -35,7 +38,7 @@ class Route:
     reasons: tuple[Reason, ...] = ()
 
     def __str__(self) -> str:
-        found = ", ".join(f"{each.found} {each.weight:+g}" for each in self.reasons)
+        found = ", ".join(map(str, self.reasons))
         return (
             f"{self.role}, {self.score:g} of {ENOUGH:g} for code: {found or 'nothing says either'}"
         )

@@ -219,7 +219,7 @@ def test_conversations_are_searched_and_exported(ai: Ai, with_model: Callable[..
     """By parts of words, Korean too; as Markdown that a fence in a file cannot break, or JSON."""
     read = gguf_models.tool_call("read_file", path="notes.md")
     with_model([("last.role == 'tool'", "집세는 월요일입니다."), ("true", read)])
-    (ai.workspace / "notes.md").write_text("```\nrent: Monday\n```\n")
+    (ai.workspace / "notes.md").write_text("```\nrent:\tMonday ❤️\x1b[2J\u202e\n```\n")
     session = ai("chat", "When is the rent due?", "--json").json["session"]
     for word in ("rent", "집세", "월요"):
         found = ai("sessions", "search", word, "--json").json
@@ -229,7 +229,8 @@ def test_conversations_are_searched_and_exported(ai: Ai, with_model: Callable[..
     assert ai("sessions", "search", "nothing of the kind").out == ""
     text = ai("sessions", "export", session[:6]).out
     assert text.startswith("# When is the rent due?\n")
-    assert "````\n```\nrent: Monday\n```\n````\n" in text
+    hidden = "\\u{001B}[2J\\u{202E}"
+    assert f"````\n```\nrent:\tMonday ❤️{hidden}\n```\n````\n" in text
     assert "## scripted\n\n집세는 월요일입니다." in text
     exported = ai("sessions", "export", session, "--json").json
     assert [turn["role"] for turn in exported["turns"]] == [
@@ -253,7 +254,9 @@ def test_a_conversation_resumes_from_what_is_remembered(ai: Ai) -> None:
     assert once_more["usage"]["cached_tokens"] == 0
     assert ai("sessions", "rm", asked["session"], "-y").code == 0
     assert list(folder.iterdir()) == []
-    ai("--set", "engine.parked_mb=0", "chat", "who are you? " * 20)
+    ai("chat", "who are you? " * 20)
+    assert len(list(folder.iterdir())) == 1
+    ai("--set", "engine.parked_mb=0", "chat", "-c", "who are you? " * 20)
     assert list(folder.iterdir()) == []
 
 

@@ -223,6 +223,24 @@ def test_a_conversation_has_many_turns_and_survives_ctrl_c(
     assert "never stop" in (ai.home / "data" / "chat_history").read_text()
 
 
+def test_an_answer_that_fails_stays_in_its_conversation(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """The next question goes on where it was asked, also from the first one."""
+    with_model(default="no json")
+    wanted = ai.workspace / "schema.json"
+    wanted.write_text('{"type": "string", "maxLength": 1}')
+    with typing(ai, "chat", "--schema", str(wanted), "--max-tokens", "1") as child:
+        for _ in range(2):
+            child.expect("> ")
+            child.sendline("hello")
+            child.expect("error")
+        child.expect("> ")
+        child.sendeof()
+        assert exit_code(child) == 0
+    assert ai("sessions", "list", "--json").json["total"] == 1
+
+
 def test_a_question_without_a_terminal_names_the_flag_that_answers(ai: Ai) -> None:
     """Nothing waits for a person who is not there."""
     (ai.workspace / "a.txt").write_text("one sentence")

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +295,105 @@ def test_who_may_not_add_models_pulls_none(server: Hub, tmp_path: Path, library:
     assert server.sent == []
 
 
-def test_the_hub_hears_nothing_about_this_machine(server: Hub, downloads: Downloads) -> None:
-    """No session, no system, no token that nobody set."""
+def test_the_hub_hears_nothing_about_this_machine(
+    server: Hub, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No session, no system, and no token but the one that was set for us."""
+    (tmp_path / "token").write_text("hf_of_another_tool")
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
     downloads.pull(ACTOR, TINY)
     assert not any("session" in agent or "linux" in agent.lower() for agent in server.agents)
+    assert server.tokens == {""}
+    monkeypatch.setenv("HF_TOKEN", "hf_ours")
+    downloads.pull(ACTOR, TINY, name="again")
+    assert "Bearer hf_ours" in server.tokens
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://hub.example.org")
+    server.tokens.clear()
+    downloads.pull(ACTOR, TINY, name="once-more")
+    assert server.tokens == {""}
+
+
+def test_what_is_whole_is_not_fetched_again(
+    server: Hub, downloads: Downloads, parts: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a split model, the parts that had come before it was interrupted."""
+    server.files |= {f"someone/big-GGUF/{name}": content for name, content in parts.items()}
+    first, *_, last = sorted(parts)
+    server.cut = [*(len(parts[name]) for name in sorted(parts)[:-1]), 1]
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        patch.setattr("time.sleep", interrupt)
+        downloads.pull(ACTOR, f"someone/big-GGUF/{first}")
+    assert len(server.sent) == len(parts)
+    server.sent.clear()
+    downloads.pull(ACTOR, f"someone/big-GGUF/{first}")
+    assert sum(length for _, length in server.sent) <= len(parts[last])
+
+
+def test_two_pulls_of_one_model_at_once(server: Hub, downloads: Downloads, weights: bytes) -> None:
+    """One fetches, the other finds it there."""
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: downloads.pull(ACTOR, TINY), range(2)))
+    assert found[0] == found[1]
+    assert sum(length for _, length in server.sent) == len(weights)
+
+
+def test_what_is_whole_and_no_model_is_removed(
+    server: Hub, downloads: Downloads, tmp_path: Path
+) -> None:
+    """It would be fetched again and again."""
+    server.files["someone/tiny-GGUF/bad.gguf"] = b"no model" * 100
+    with pytest.raises(Invalid, match="not a whole GGUF model"):
+        downloads.pull(ACTOR, "someone/tiny-GGUF/bad.gguf")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_what_was_given_up_can_be_removed(
+    server: Hub, downloads: Downloads, library: Library, tmp_path: Path
+) -> None:
+    """By the name that it would have had."""
+    server.lies = True
+    with pytest.raises(Unavailable):
+        downloads.pull(ACTOR, TINY)
+    assert library.abandon(ACTOR, "tiny")
+    assert not library.abandon(ACTOR, "tiny")
+    assert list((tmp_path / "models").iterdir()) == []
+    server.lies = False
+    downloads.pull(ACTOR, TINY)
+    assert not library.abandon(ACTOR, "tiny")
+    assert not library.abandon(ACTOR, "../models/tiny")
+
+
+def test_another_digest_under_the_same_name_is_a_conflict(
+    server: Hub, downloads: Downloads, tmp_path: Path
+) -> None:
+    """The catalogue may promise something newer than what is here."""
+    _own(tmp_path, files=[f"name = 'tiny.gguf', sha256 = '{server.digest(TINY)}'"])
+    downloads.pull(ACTOR, "mine")
+    downloads.pull(ACTOR, "mine")
+    _own(tmp_path, files=[f"name = 'tiny.gguf', sha256 = '{'0' * 64}'"])
+    with pytest.raises(Conflict, match="another model is named mine") as caught:
+        downloads.pull(ACTOR, "mine")
+    assert "ai models rm mine" in str(caught.value.hint)
+
+
+def test_more_than_was_promised_is_not_taken(
+    server: Hub, downloads: Downloads, tmp_path: Path, weights: bytes
+) -> None:
+    """The disk would fill up."""
+    server.padding = 10_000_000
+    with pytest.raises(Unavailable):
+        downloads.pull(ACTOR, TINY)
+    left = sum(file.stat().st_size for file in (tmp_path / "models").rglob("*"))
+    assert left < len(weights) + 100_000
+
+
+def test_a_part_of_none_is_one_file(server: Hub, downloads: Downloads) -> None:
+    """A name is a stranger's."""
+    with pytest.raises(NotFound):
+        downloads.pull(ACTOR, "someone/tiny-GGUF/x-00001-of-00000.gguf")
+    assert server.sent == []

@@ -136,3 +136,20 @@ def test_a_single_engine_fails_as_it_does(told: Told, tell: Tell) -> None:
         _said(engine)
     engine.close()
     assert (dying.is_closed, told) == (True, [])
+
+
+@pytest.mark.parametrize("error", [NotFound("gone"), KeyboardInterrupt()])
+def test_a_failed_takeover_leaves_no_closed_engine(
+    told: Told, tell: Tell, error: BaseException
+) -> None:
+    """The next turn tries all of them anew."""
+    alive = [Scripted("a", "Back."), Scripted("a", failure=Unavailable("dead"))]
+
+    def second() -> Scripted:
+        raise error
+
+    engine = Failover({"a": alive.pop, "b": second}, tell)
+    with pytest.raises(type(error)):
+        _said(engine)
+    assert _said(engine) == "Back."
+    assert told == [("a", "b", "dead")]

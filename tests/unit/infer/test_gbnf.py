@@ -99,6 +99,10 @@ def test_properties_keep_their_order_and_only_the_optional_can_be_left_out() -> 
         ({"type": "array", "items": {"type": "null"}}, '"[" s (null s ("," s null s)*)? "]"'),
         ({"type": "object", "additionalProperties": False}, '"{" s "}"'),
         (
+            {"patternProperties": {"^x": {}}, "additionalProperties": False, "type": "object"},
+            "object",
+        ),
+        (
             {"type": "object", "additionalProperties": {"type": "null"}},
             '"{" s (string s ":" s null s ("," s string s ":" s null s)*)? "}"',
         ),

@@ -105,6 +105,24 @@ def test_what_is_larger_than_all_the_room_is_not_kept(folder: Path) -> None:
     assert not Parking(folder, lambda: KEY, 0).is_open
 
 
+def test_a_smaller_budget_is_kept_at_once(parking: Parking, folder: Path) -> None:
+    """Also the one of nothing."""
+    parking.trim()
+    for number, name in enumerate("abc"):
+        parking.put(name, "fit", HERE)
+        _used_at(folder, name, 1000 + number)
+    Parking(folder, lambda: KEY, 2 * SIZE).trim()
+    assert sorted(file.stem for file in folder.iterdir()) == ["b", "c"]
+    Parking(folder, lambda: KEY, 0).trim()
+    assert list(folder.iterdir()) == []
+
+
+def test_nothing_is_kept_of_what_was_removed(folder: Path) -> None:
+    """While another process still talked."""
+    Parking(folder, lambda: KEY, 10_000, lambda name: name != "a").put("a", "fit", HERE)
+    assert not folder.exists()
+
+
 def test_half_a_file_of_a_crash_counts_and_goes(parking: Parking, folder: Path) -> None:
     """Its room is not lost for good."""
     folder.mkdir()

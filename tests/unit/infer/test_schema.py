@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,13 @@ def test_a_schema_that_is_not_there_is_not_found(tmp_path: Path) -> None:
         ('{"pattern": "("}', "is not a JSON schema"),
         ('{"items": {"$ref": "https://example.org/x"}}', "points to https://example.org/x"),
         ('{"anyOf": [{"$dynamicRef": "other.json#/a"}]}', "points to other.json#/a"),
+        ('{"$ref": "#/$defs/nope"}', "is not a JSON schema: .*nope"),
+        ('{"$ref": "#nowhere"}', "is not a JSON schema"),
+        ('{"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}', "is not a JSON schema"),
+        ('{"$schema": 5}', "is not a JSON schema"),
+        ('{"$schema": []}', "is not a JSON schema"),
+        ('{"allOf": [{"$ref": "#/allOf/x"}]}', "is not a JSON schema"),
+        ('{"enum": [NaN]}', "is not JSON"),
     ],
 )
 def test_what_is_no_schema_is_refused(file: Path, text: str, reason: str) -> None:
@@ -88,8 +96,24 @@ def test_a_long_answer_is_not_repeated_in_its_error() -> None:
     assert len(caught.value.message) < 400
 
 
-@pytest.mark.parametrize("to", ["#/$defs/nope", "#nowhere"])
-def test_a_pointer_to_nothing_is_the_schemas_mistake(to: str) -> None:
-    """It is told as such, not as the answer's."""
-    with pytest.raises(Invalid, match="points to what it does not hold"):
-        schema.check("1", {"$ref": to})
+def test_data_that_looks_like_a_pointer_is_none(file: Path) -> None:
+    """What may be answered is not what the schema is made of."""
+    wanted = {"enum": [{"$ref": "https://example.org/x"}]}
+    file.write_text(json.dumps(wanted))
+    assert schema.read(file) == wanted
+    schema.check('{"$ref": "https://example.org/x"}', wanted)
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("[" * 900 + "]" * 900, {"type": "array", "items": {"$ref": "#"}}),
+        ("1e400", {"type": "number"}),
+        ("-Infinity", {}),
+        ("9" * 400, {"multipleOf": 0.01}),
+    ],
+)
+def test_a_hostile_answer_is_no_bug_of_ours(answer: str, wanted: dict[str, Any]) -> None:
+    """And what is not JSON is not printed as if it were."""
+    with pytest.raises(Unavailable):
+        schema.check(answer, wanted)
