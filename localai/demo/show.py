@@ -25,7 +25,7 @@ NOTES = {
     "사무실.md": "# 사무실\n\n은하 사무실은 9시에 문을 연다. 은하 사무실에는 책상이 24개 있다. "
     "소나무 회의실에는 12명이 앉을 수 있다.\n",
 }
-QUESTIONS = ("When does the Alder office open?", "은하 사무실에 책상이 몇 개 있나요?")
+QUESTIONS = ("What time does the Alder office open?", "은하 사무실에 책상이 몇 개 있나요?")
 NOTE = "shopping.txt"
 REQUEST = f"Write 'buy milk' to {NOTE}"
 _WAIT_S = 30

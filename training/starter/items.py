@@ -244,11 +244,9 @@ class Maker:
         if self.words.chance(0.06):
             return "", self._lang(f"{path} is empty.", f"{path} 파일은 비어 있습니다.")
         first = self._line()
-        if self.words.chance(0.5):
-            end = self.words.pick(["", "\n"])
-            return f"{first}{end}", self._lang(f"{path} says: {first}", f"{path} 내용: {first}")
-        rest = "\n".join(self._line() for _ in range(self.rng.randint(1, 4)))
-        return f"{first}\n{rest}\n", self._lang(f"{path} begins: {first}", f"{path} 첫 줄: {first}")
+        rest = "\n".join(self._line() for _ in range(self.rng.choice([0, 0, 1, 2, 3])))
+        told = f"{first}\n{rest}".strip("\n") + self.words.pick(["", "\n"])
+        return told, self._lang(f"{path} begins: {first}", f"{path} 첫 줄: {first}")
 
     def _did_list_files(self, _: dict[str, Any]) -> tuple[str, str]:
         words = self.words
@@ -265,10 +263,9 @@ class Maker:
         told = "\n".join(
             name if name.endswith("/") else f"{name}  {words.number()} bytes" for name in names
         )
-        if len(names) <= 5:
-            shown = ", ".join(names)
+        shown = ", ".join(names[:3])
+        if len(names) <= 3:
             return told, self._lang(f"Found: {shown}", f"목록: {shown}")
-        shown = ", ".join(names[:5])
         return told, self._lang(f"Found: {shown} and more", f"목록: {shown} 등")
 
     def _did_write_file(self, arguments: dict[str, Any]) -> tuple[str, str]:
@@ -499,7 +496,7 @@ class Course:
         rng = self.rng
         maker = Maker(rng, rng.choice(LANGS))
         if rng.random() < 0.3:
-            said = maker.documents(is_absent=rng.random() < 0.3)
+            said = maker.documents(is_absent=rng.random() < 0.25)
             return Conversation((), said.messages, said.topics)
         tools = self._tools()
         count = 1 if is_short else rng.choice([1, 1, 2, 3])

@@ -4,6 +4,7 @@ Made for copying: a string has the same ids wherever it stands, because spaces, 
 syllables are tokens of their own and nothing merges across letters and punctuation.
 """
 
+import math
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -21,12 +22,15 @@ from localai.infer.prompt import ChatTemplate, Specials
 TEMPLATE = (Path(__file__).parent / "chat_template.jinja").read_text(encoding="utf-8")
 END, USER, ASSISTANT, TOOL, TOOLS = "<|end|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tools|>"
 MARKS = ("<tool_call>", "</tool_call>")
-SENTENCES = tuple(f"<|s{n}|>" for n in range(4))  # as in the template
+SENTENCES = tuple(f"<|s{n}|>" for n in range(3))  # as in the template
+WORDS = tuple(f"<|s{n}.{at}|>" for n in range(3) for at in range(32))
 SHARED = tuple(f"<|f{n}|>" for n in range(9))
-CONTROL = (END, USER, ASSISTANT, TOOL, TOOLS, *SENTENCES, *SHARED)
-VOCABULARY = 3072
+CONTROL = (END, USER, ASSISTANT, TOOL, TOOLS, *SENTENCES, *WORDS, *SHARED)
+VOCABULARY = 3200
 CHOICE, CHOICES = 3.0, 3  # the weight of a turn's first tokens, and how many they are
-_SHOWN = re.compile(r"(<\|s\d\|>)([^\n]*) \[\d+\]<\|f\d\|>\1")
+_SHOWN = re.compile(r"\n(<\|s\d\.0\|>[^\n]*)<\|f\d\|>[^\n]*(<\|s\d\|>)(?=\n)")
+_MARK = re.compile(r"<\|s\d\.\d+\|>")
+_CITATION = re.compile(r" \[\d+\]$")
 _PIECES = Regex(r"[A-Za-z]+|[가-힣]|\p{N}|\n+|\s|[^\sA-Za-z0-9가-힣]+")
 
 
@@ -81,32 +85,30 @@ def render(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
 class Example:
     """The ids of a conversation and how much each counts: 0 is what the assistant need not say.
 
-    `topics` are the places where a shown sentence ends and where the assistant begins to answer,
-    and what the sentence and the question are about, as places in `PHRASE.topics`; `answers` says
-    which of the sentences is the answer.
+    `judged` are places where it is to be known what is spoken about, as places in `PHRASE.topics`,
+    and whether that is the answer: where the question ends, where each shown sentence does, and
+    where the assistant begins. A question is neither answer nor none: NaN.
     """
 
     ids: list[int]
     weights: list[float]
-    topics: list[tuple[int, int]] = field(default_factory=list)
-    answers: list[bool] = field(default_factory=list)
+    judged: list[tuple[int, int, float]] = field(default_factory=list)
 
 
 def encode(tokenizer: Tokenizer, conversation: Conversation) -> Example | None:
     """What a conversation teaches; None where its answer is not among the sentences shown.
 
     Where a turn begins the model chooses, and the rest is mostly copied. An answer from a passage
-    has the marks of its sentence.
+    names its sentence first and has its marks.
     """
     text = render(conversation.messages, conversation.tools).removesuffix(ASSISTANT)
     said = conversation.messages[-1].content
-    mark = ""
-    if re.search(r"\[\d+\]$", said):
-        marked = {each: each + said.replace(" ", f"{each} ") for each in SENTENCES}
-        mark = next((each for each in SENTENCES if f"{marked[each]}<|f" in text), "")
-        if not mark:
+    shown = [(_MARK.sub("", found[1]), found[2] + found[1]) for found in _SHOWN.finditer(text)]
+    if _CITATION.search(said):
+        marked = next((each for cited, each in shown if cited == said), "")
+        if not marked:
             return None
-        text = text[: text.rindex(ASSISTANT)] + ASSISTANT + marked[mark] + END
+        text = text[: text.rindex(ASSISTANT)] + ASSISTANT + marked + END
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     start, end = tokenizer.token_to_id(ASSISTANT), tokenizer.token_to_id(END)
     weights: list[float] = []
@@ -119,15 +121,16 @@ def encode(tokenizer: Tokenizer, conversation: Conversation) -> Example | None:
             place = -1 if token == end else place + 1
     example = Example(ids, weights)
     if conversation.topics:
-        shared = {tokenizer.token_to_id(token) for token in SHARED}
-        ends = [at + 1 for at, token in enumerate(ids) if token in shared]
-        shown = [found[2].replace(found[1], "") for found in _SHOWN.finditer(text)]
-        said_of = [conversation.topics.get(sentence, FILLER) for sentence in shown]
-        topics = [*said_of, conversation.topics[""]]
-        places = [*ends, ids.index(start)]
-        numbers = [PHRASE.topics.index(topic) for topic in topics]
-        example.topics.extend(zip(places, numbers, strict=True))
-        example.answers.extend(f"{SENTENCES[n]}" == mark for n in range(len(shown)))
+        about = PHRASE.topics.index(conversation.topics[""])
+        speaks = ids.index(start)
+        first = ids.index(tokenizer.token_to_id(WORDS[0]))
+        example.judged.append((first - 1, about, math.nan))
+        names = {tokenizer.token_to_id(mark) for mark in SENTENCES}
+        ends = [at for at, token in enumerate(ids[:speaks]) if token in names]
+        for at, (cited, _) in zip(ends, shown, strict=True):
+            topic = conversation.topics.get(_CITATION.sub("", cited), FILLER)
+            example.judged.append((at, PHRASE.topics.index(topic), float(cited == said)))
+        example.judged.append((speaks, about, math.nan))
     return example
 
 

@@ -6,7 +6,6 @@ says and nothing else. A checkpoint is written every five minutes.
 
 import argparse
 import json
-import math
 import os
 import time
 from dataclasses import dataclass
@@ -96,9 +95,9 @@ class Batches:
             weights += [row.weights[at] for at in spoken]
             places += [n * length + at - 1 for at in spoken]
             targets += [row.ids[at] for at in spoken]
-            ends += [n * length + at for at, _ in row.topics]
-            topics += [topic for _, topic in row.topics]
-            answers += [*map(float, row.answers), math.nan] if row.topics else []
+            ends += [n * length + at for at, _, _ in row.judged]
+            topics += [topic for _, topic, _ in row.judged]
+            answers += [answer for _, _, answer in row.judged]
         return Batch(
             ids,
             torch.tensor(places),
@@ -261,7 +260,7 @@ def _tokenizer(file: Path, seed: int) -> Tokenizer:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="tokenizer and checkpoint go here")
-    parser.add_argument("--tokens", type=float, default=17e6, help="how many to train on")
+    parser.add_argument("--tokens", type=float, default=26e6, help="how many to train on")
     parser.add_argument("--batch", type=int, default=4096, help="tokens a step, padding included")
     parser.add_argument("--rate", type=float, default=0.005, help="Muon's learning rate")
     parser.add_argument("--layout", default="cacaca", help="a letter a layer: c or a")
