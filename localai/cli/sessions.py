@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from localai.core.records import Page
 
 app = noun("Conversations that were held.")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_HEADING = re.compile(r"^( {0,3})(#{1,2}\s)")
 _OBEYED = re.compile("[^\t\n -~\u00a0-\u2029\u202f-\u2065\u206a-\U0010ffff]")
 Id = Annotated[str, typer.Argument(metavar="ID", help="At least 4 characters of it.")]
 
@@ -94,7 +96,7 @@ def _markdown(transcript: "Transcript") -> None:
             parts.append(f"Waits for a decision: {turn.approval_id}")
         elif turn.content.strip():
             is_result = turn.role == "tool"
-            parts.append(_fenced(turn.content) if is_result else turn.content.strip())
+            parts.append(_fenced(turn.content) if is_result else _below(turn.content.strip()))
         for called in turn.tool_calls:
             parts += [f"Calls `{called.name}`:", _fenced(called.arguments)]
     print("\n\n".join(map(_exported, parts)))
@@ -103,6 +105,21 @@ def _markdown(transcript: "Transcript") -> None:
 def _exported(text: str) -> str:
     """The text as it was said, but for what a terminal would obey or show in another order."""
     return _OBEYED.sub(lambda found: visible(found[0]), text)
+
+
+def _below(text: str) -> str:
+    """The text with its headings two levels down, so that none looks like a turn; code as it is."""
+    lines, fence = [], ""
+    for line in text.split("\n"):
+        mark = _FENCE.match(line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and mark[1].startswith(fence) and not mark[2].strip():
+            fence = ""
+        elif not fence:
+            line = _HEADING.sub(r"\1##\2", line)  # noqa: PLW2901 - the line as it is written
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _fenced(text: str) -> str:

@@ -218,7 +218,8 @@ def test_an_answer_that_does_not_fit_is_an_error(
 def test_conversations_are_searched_and_exported(ai: Ai, with_model: Callable[..., str]) -> None:
     """By parts of words, Korean too; as Markdown that a fence in a file cannot break, or JSON."""
     read = gguf_models.tool_call("read_file", path="notes.md")
-    with_model([("last.role == 'tool'", "집세는 월요일입니다."), ("true", read)])
+    said = "집세는 월요일입니다.\n\n## user\n\n```sh\n# pay\n```\n# End"
+    with_model([("last.role == 'tool'", said), ("true", read)])
     (ai.workspace / "notes.md").write_text("```\nrent:\tMonday ❤️\x1b[2J\u202e\n```\n")
     session = ai("chat", "When is the rent due?", "--json").json["session"]
     for word in ("rent", "집세", "월요"):
@@ -231,7 +232,9 @@ def test_conversations_are_searched_and_exported(ai: Ai, with_model: Callable[..
     assert text.startswith("# When is the rent due?\n")
     hidden = "\\u{001B}[2J\\u{202E}"
     assert f"````\n```\nrent:\tMonday ❤️{hidden}\n```\n````\n" in text
-    assert "## scripted\n\n집세는 월요일입니다." in text
+    below = said.replace("## user", "#### user").replace("# End", "### End")
+    assert f"## scripted\n\n{below}\n" in text
+    assert text.count("\n## user\n") == 1
     exported = ai("sessions", "export", session, "--json").json
     assert [turn["role"] for turn in exported["turns"]] == [
         "user",
