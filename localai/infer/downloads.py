@@ -117,12 +117,11 @@ class Downloads:
         return replace(offer, revision=revision, files=tuple(found))
 
     def _check_room(self, offer: Offer, folder: Path) -> None:
-        there = sum(file.stat().st_size for file in folder.glob("*")) if folder.is_dir() else 0
+        there = sum(file.stat().st_size for file in folder.iterdir())
         need = max(0, offer.size_bytes - there)
-        parent = next(each for each in (folder, *folder.parents) if each.is_dir())
-        free = shutil.disk_usage(parent).free
+        free = shutil.disk_usage(folder).free
         if need + SPARE_BYTES > free:
-            sizes = f"{need / 1e9:.1f} GB are to come, {parent} has {free / 1e9:.1f} GB free"
+            sizes = f"{need / 1e9:.1f} GB are to come, {folder} has {free / 1e9:.1f} GB free"
             hint = "ai config set models.dir DIR   puts models on another disk"
             raise Unavailable(f"{offer.name} does not fit: {sizes}", hint=hint)
 

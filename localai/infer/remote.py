@@ -37,7 +37,7 @@ _LONGEST_WAIT: Final = 30.0
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_LINE: Final = 1 << 20
 _MOST_MODELS: Final = 1000
-_UNKNOWN_CONTEXT: Final = 0
+_NO_PROTOCOL: Final = "the server does not speak OpenAI's protocol"
 _CONNECT_S: Final = 5.0
 _LOOPBACK: Final = re.compile(r"localhost|127(\.\d+){3}|::1")
 
@@ -72,8 +72,9 @@ class Server:
         """The names of the models that the server has, as it lists them."""
         with self._answer("GET", "/models") as response:
             found = _json(_content(response))
-        listed = found.get("data")
-        names = [each.get("id") for each in listed if isinstance(each, dict)] if listed else []
+        data = found.get("data")
+        listed = data if isinstance(data, list) else []
+        names = [each.get("id") for each in listed if isinstance(each, dict)]
         return [name for name in names if isinstance(name, str)][:_MOST_MODELS]
 
     @cached_property
@@ -98,9 +99,10 @@ class Server:
                 yield event
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close its connections; the next question opens others."""
         if self._client is not None:
             self._client.close()
+            self._client = None
 
     @contextmanager
     def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
@@ -153,7 +155,7 @@ class Server:
         if status in {401, 403}:
             raise Denied(told, hint="ai secrets set engine-api-key")
         if status == httpx.codes.NOT_FOUND:
-            raise NotFound(told, hint="ai models list; ai config get engine.url")
+            raise NotFound(told, hint="ai config get models.chat; ai config get engine.url")
         if status in {400, 413, 422}:
             raise Invalid(told)
         raise Unavailable(told, hint="ai config get engine.url")
@@ -168,7 +170,7 @@ class Remote:
     """One model of a server."""
 
     calls_tools = True  # a server refuses tools that its model cannot call
-    context = _UNKNOWN_CONTEXT
+    context = 0  # the server knows
 
     def __init__(self, name: str, server: Server) -> None:
         self.name = name
@@ -233,6 +235,12 @@ class _Heard:
 
     def take(self, event: Mapping[str, Any]) -> str:
         """Keep what the event says; returns its text."""
+        try:
+            return self._take(event)
+        except (AttributeError, LookupError, TypeError) as error:
+            raise Unavailable(_NO_PROTOCOL) from error
+
+    def _take(self, event: Mapping[str, Any]) -> str:
         if isinstance(usage := event.get("usage"), dict):
             self.score.prompt = _count(usage.get("prompt_tokens"))
             self.score.completion = _count(usage.get("completion_tokens"))
@@ -350,7 +358,7 @@ def _json(text: str | bytes, default: Any = None) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         if default is not None:
             return dict(default)
-        raise Unavailable("the server does not speak OpenAI's protocol") from error
+        raise Unavailable(_NO_PROTOCOL) from error
     return found if isinstance(found, dict) else {}
 
 

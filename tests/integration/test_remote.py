@@ -234,6 +234,40 @@ def test_a_server_that_is_not_there_is_unavailable(waits: list[float]) -> None:
     engine.close()
 
 
+def test_a_closed_server_is_asked_again(server: Scripted) -> None:
+    """The one model makes room for the other, which answers from the same place."""
+    server.answers = [{"lines": [event("Yes."), *DONE]}]
+    shared = Server(server.url, key=lambda: KEY, timeout_s=20)
+    for name in ("chat", "code"):
+        engine = Remote(name, shared)
+        assert _said(list(engine.stream(ASKED))) == "Yes."
+        engine.close()
+    assert [asked["model"] for asked in server.asked] == ["chat", "code"]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"choices": ["x"]},
+        {"choices": {"a": 1}},
+        {"choices": [{"delta": ["x"]}]},
+        {"choices": [{"delta": {"tool_calls": ["x"]}}]},
+        {"choices": [{"delta": {"tool_calls": [{"function": "x"}]}}]},
+        {"choices": [{"delta": {}, "finish_reason": []}]},
+        {"usage": {"prompt_tokens_details": "x"}},
+    ],
+)
+def test_what_is_not_the_protocol_is_no_bug_of_ours(
+    server: Scripted, found: dict[str, Any]
+) -> None:
+    """A stranger may send anything."""
+    server.answers = [{"lines": ["data: " + json.dumps(found), *DONE]}]
+    engine = _remote(server.url)
+    with pytest.raises(Unavailable, match="does not speak OpenAI's protocol"):
+        list(engine.stream(ASKED))
+    engine.close()
+
+
 def test_an_answer_may_be_left_midway(server: Scripted) -> None:
     """The connection is closed, and the next question has an answer."""
     server.answers = [{"lines": [event("one "), event("two"), *DONE]}]
@@ -255,7 +289,9 @@ def test_a_list_without_an_end_is_not_read(server: Scripted) -> None:
     asked.close()
 
 
-@pytest.mark.parametrize("content", ['{"data": []}', "{}", "[]", '{"data": [1, {"id": 2}]}'])
+@pytest.mark.parametrize(
+    "content", ['{"data": []}', "{}", "[]", '{"data": 7}', '{"data": [1, {"id": 2}]}']
+)
 def test_a_server_without_a_model_says_so(server: Scripted, content: str) -> None:
     """Whatever else it lists."""
     server.answers = [{"content": content}]
