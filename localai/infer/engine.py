@@ -33,6 +33,16 @@ class ToolSpec:
     description: str
     parameters: Mapping[str, object]
 
+    @property
+    def described(self) -> dict[str, object]:
+        """The tool as templates and servers read it: OpenAI's form."""
+        function = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": dict(self.parameters),
+        }
+        return {"type": "function", "function": function}
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -98,7 +98,7 @@ class ChatTemplate:
         try:
             return self._template.render(
                 messages=[self._message(message, seam) for message in messages],
-                tools=[_cut(_spec(tool), self._everything, seam) for tool in tools] or None,
+                tools=[_cut(tool.described, self._everything, seam) for tool in tools] or None,
                 add_generation_prompt=True,
                 **self._tokens,
             )
@@ -160,15 +160,6 @@ def _plain(message: Message) -> dict[str, object]:
     return found | {key: value for key, value in optional.items() if value is not None}
 
 
-def _spec(tool: ToolSpec) -> dict[str, object]:
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": dict(tool.parameters),
-    }
-    return {"type": "function", "function": function}
-
-
 def _arguments(call: ToolCall) -> object:
     try:
         return json.loads(call.arguments)
@@ -181,7 +172,7 @@ def _as_text(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Sequence
     told = [_said(message) for message in messages]
     if not tools:
         return told
-    listing = _TOOLS.format(tools="\n".join(_tojson(_spec(tool)) for tool in tools))
+    listing = _TOOLS.format(tools="\n".join(_tojson(tool.described) for tool in tools))
     if told and told[0].role == "system":
         return [replace(told[0], content=f"{told[0].content}\n\n{listing}"), *told[1:]]
     return [Message("system", listing), *told]

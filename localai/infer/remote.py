@@ -299,7 +299,7 @@ def _body(
     }
     body |= {name: value for name, value in drawn.items() if value is not None}
     if tools:
-        body["tools"] = list(map(_tool, tools))
+        body["tools"] = [tool.described for tool in tools]
     if schema is not None:
         described = {"name": "answer", "schema": schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": described}
@@ -320,15 +320,6 @@ def _message(message: Message) -> dict[str, Any]:
     if message.tool_call_id:
         told["tool_call_id"] = message.tool_call_id
     return told
-
-
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    described = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-    }
-    return {"type": "function", "function": described}
 
 
 def _content(response: httpx.Response) -> bytes:
