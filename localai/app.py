@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from localai.core.secrets import Secrets
     from localai.infer.downloads import Downloads, Hub
     from localai.infer.engine import Engine
+    from localai.infer.fit import Card
     from localai.infer.library import GgufInfo, Library
+    from localai.infer.local import Local
     from localai.infer.parking import Parking
     from localai.infer.remote import Server
     from localai.infer.route import Route
@@ -400,7 +402,8 @@ class App:
             if name:
                 self.admin.configure(actor, key.name, self.models.get(actor, name).name)
         self._read_settings()
-        self.__dict__.pop("models", None)
+        for room in ("models", "local"):
+            self.__dict__.pop(room, None)
 
     def route(self, actor: "Actor", question: str, session: str | None) -> "Route":
         """Chat or code, by the question; one that says neither stays with who answered before."""
@@ -464,8 +467,6 @@ class App:
         self._engine = None
 
     def _load(self, actor: "Actor", name: str, warn: Callable[[str], None]) -> "Engine":
-        from localai.core import log
-
         if self._server is not None:
             from localai.infer.remote import Remote
 
@@ -474,25 +475,30 @@ class App:
                     f"{self._server.url} is not encrypted: others on the way can read what is said"
                 )
             return Remote(name, self._server)
-        from localai.infer import hardware, llamacpp
+        return self.local.load(actor, name, warn)
 
-        self._parking.trim()
-        file = self.models.file(actor, name)
-        card = hardware.gpu_present()
-        if card and not llamacpp.gpu_offload_supported():
-            warn(f"{card} is not used: this llama.cpp was built for the processor alone")
-            warn(f"hint: {hardware.gpu_install_command()}")
-        engine = llamacpp.load(
-            file,
-            name=name,
-            context=self.settings[keys.ENGINE_CONTEXT] or llamacpp.WHOLE_CONTEXT,
-            threads=self.settings[keys.ENGINE_THREADS] or None,
-            gpu_layers=self.settings[keys.ENGINE_GPU_LAYERS],
-            digest=partial(self.models.digest, actor, name),
-            parking=self._parking,
+    @cached_property
+    def local(self) -> "Local":
+        """Language models as this machine runs them."""
+        from localai.infer.fit import Wish
+        from localai.infer.llamacpp import WHOLE_CONTEXT
+        from localai.infer.local import Local
+
+        context, layers = self.settings[keys.ENGINE_CONTEXT], self.settings[keys.ENGINE_GPU_LAYERS]
+        wish = Wish(
+            context=WHOLE_CONTEXT if context == 0 else context,
+            gpu_layers=None if layers < 0 else layers,
+            kv_type=self.settings[keys.ENGINE_KV_TYPE] or None,
+            flash_attention=self.settings[keys.ENGINE_FLASH_ATTENTION],
         )
-        log.write("model.loaded", model=engine.name, context=engine.context, gpu=card)
-        return engine
+        threads = self.settings[keys.ENGINE_THREADS] or None
+
+        def unused() -> "Sequence[Card]":
+            from localai.infer import nvidia
+
+            return nvidia.cards()
+
+        return Local(self.models, wish, threads, self._parking, unused)
 
     def request(  # noqa: PLR0913 - one an option of a chat
         self,

@@ -178,6 +178,32 @@ def rambling(
     return file.write(weights)
 
 
+def windowed(path: Path, *, window: int = 256, context: int = 8192) -> Path:
+    """A Gemma 3 of twelve blocks, two of which see more than a window; the weights are random."""
+    tokens = [*_byte_tokens(), *_SPECIALS]
+    shape = _Shape(layers=12, width=64, heads=4, kv_heads=2, ffn=128)
+    rng = np.random.default_rng(5)
+    weights = {
+        name: rng.normal(0, 0.1, size).astype(np.float16)
+        for name, size in shape.matrices(len(tokens)).items()
+        if name != "output.weight"
+    }
+    file = _Writer(path, shape, context, "", architecture="gemma3")
+    file.gguf.add_sliding_window(window)
+    file.gguf.add_key_length(16)
+    file.gguf.add_value_length(16)
+    file.byte_pairs(tokens, [])
+    for n in range(shape.layers):
+        for part, size in (
+            ("attn_q", 16),
+            ("attn_k", 16),
+            ("post_attention", 64),
+            ("post_ffw", 64),
+        ):
+            file.gguf.add_tensor(f"blk.{n}.{part}_norm.weight", np.ones(size, np.float32))
+    return file.write(weights)
+
+
 def sentencepiece(path: Path, words: Sequence[str] = ("Hello", "there")) -> Path:
     """A model with Llama 2's kind of tokenizer and no chat template; it says `words`.
 
@@ -279,10 +305,12 @@ def _bigrams(shape: _Shape, tokens: Sequence[str], follows: dict[str, str], end:
 class _Writer:
     """One GGUF file on its way to disk."""
 
-    def __init__(self, path: Path, shape: _Shape, context: int, template: str) -> None:
+    def __init__(
+        self, path: Path, shape: _Shape, context: int, template: str, architecture: str = "llama"
+    ) -> None:
         self.path = path
         self.shape = shape
-        self.gguf = gguf.GGUFWriter(path, "llama")
+        self.gguf = gguf.GGUFWriter(path, architecture)
         self.gguf.add_name(path.stem)
         self.gguf.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
         self.gguf.add_context_length(context)

@@ -13,6 +13,7 @@ from localai.cli.progress import progress
 if TYPE_CHECKING:
     from localai.core.records import Page
     from localai.infer.catalogue import Offer
+    from localai.infer.fit import Plan, Share
     from localai.infer.library import Model, ModelInfo
 
 app = noun("Language models on this machine.")
@@ -67,9 +68,9 @@ def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> No
 
 @app.command()
 def info(ctx: typer.Context, name: Name, *, json: Json = False) -> None:
-    """Show what a model's file says about it."""
+    """Show what a model's file says about it, and how it fits this machine."""
     call = Call(ctx, json=json)
-    call.show(call.app.models.info(call.actor, name), _info)
+    call.show(call.app.local.info(call.actor, name), _info)
 
 
 @app.command()
@@ -132,7 +133,36 @@ def _table(page: "Page[Model]") -> None:
 
 
 def _info(model: "ModelInfo") -> None:
-    print_fields({**vars(model), "size_bytes": f"{model.size_bytes} ({_size(model.size_bytes)})"})
+    fields = {**vars(model), "size_bytes": f"{model.size_bytes} ({_size(model.size_bytes)})"}
+    fields["calls_tools"] = "<tool_call>, its own" if model.calls_tools else "shown in the prompt"
+    plan, with_card = fields.pop("plan"), fields.pop("with_card")
+    print_fields(fields | (_planned(plan) if plan else {}))
+    if with_card:
+        note(f"{with_card.cards[0] if with_card.cards else 'the card'} is not used; with it:")
+        for name, value in _planned(with_card).items():
+            note(f"  {name}  {value}")
+
+
+def _planned(plan: "Plan") -> dict[str, str]:
+    """A plan and its arithmetic."""
+    if plan.on_cards:
+        whole = "all" if plan.gpu_layers == plan.layers else f"{plan.gpu_layers} of"
+        where = f"{whole} {plan.layers} layers on {', '.join(plan.cards)}"
+    else:
+        where = "on the processor"
+    flash = {None: "where it can", True: "on", False: "off"}[plan.flash_attention]
+    told = f"{where}, {plan.context:,} tokens as {plan.kv_type}, flash attention {flash}"
+    card = {"card": _shared(plan.on_cards)} if plan.on_cards else {}
+    return {"plan": told, **card, "memory": _shared(plan.in_memory)}
+
+
+def _shared(share: "Share") -> str:
+    spare = f" + spare {_size(share.spare)}" if share.spare else ""
+    return (
+        f"weights {_size(share.weights)} + context {_size(share.kv)} + "
+        f"computing {_size(share.computing)}{spare} = {_size(share.needed)} "
+        f"of {_size(share.free)} free{'' if share.fits else ': not enough'}"
+    )
 
 
 def _size(count: int) -> str:

@@ -61,7 +61,7 @@ class Problem:
 def _choice(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
-            raise Invalid(f"{text!r} is not one of {', '.join(allowed)}")
+            raise Invalid(f"{text!r} is not one of {', '.join(filter(None, allowed))}")
         return text
 
     return parse
@@ -84,6 +84,11 @@ def _whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def _maybe(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    """What is empty is nobody's choice."""
+    return lambda text: parse(text) if text else None
 
 
 def _span(text: str) -> int:
@@ -129,12 +134,31 @@ ENGINE_URL = Key(
     "engine.url", "", str, "An OpenAI-compatible server, such as http://127.0.0.1:8080/v1"
 )
 ENGINE_TIMEOUT = Key("engine.timeout", "2m", _span, "The longest silence of that server")
-ENGINE_CONTEXT = Key("engine.context", "8192", _whole(0), "Tokens of context at most; 0 is all")
+ENGINE_CONTEXT = Key(
+    "engine.context",
+    "",
+    _maybe(_whole(0)),
+    "Tokens of context; 0 is all, empty 8192, or 4096 where the model then fits the graphics card",
+)
 ENGINE_THREADS = Key("engine.threads", "0", _whole(0, 512), "Threads that compute; 0 is one a core")
 ENGINE_PARKED = Key(
     "engine.parked_mb", "2048", _whole(0), "MB on disk for what models remember; 0 keeps nothing"
 )
-ENGINE_GPU_LAYERS = Key("engine.gpu_layers", "-1", _whole(-1), "Layers on the GPU; -1 is all")
+ENGINE_GPU_LAYERS = Key(
+    "engine.gpu_layers", "-1", _whole(-1), "Layers on the graphics card; -1 is as many as fit"
+)
+ENGINE_KV_TYPE = Key(
+    "engine.kv_type",
+    "",
+    _choice("", "f16", "q8_0", "q4_0"),
+    "How the context is kept: f16, q8_0 or q4_0; empty is f16, or q8_0 where more layers then fit",
+)
+ENGINE_FLASH_ATTENTION = Key(
+    "engine.flash_attention",
+    "",
+    _maybe(_boolean),
+    "Whether attention is computed in one step; empty is where llama.cpp can",
+)
 RAG_MODEL = Key("rag.model", "localai/static-192", str, "The embedding model")
 LOG_LEVEL = Key(
     "log.level",
@@ -167,6 +191,8 @@ KEYS: dict[str, Key[Any]] = {
         ENGINE_CONTEXT,
         ENGINE_THREADS,
         ENGINE_GPU_LAYERS,
+        ENGINE_KV_TYPE,
+        ENGINE_FLASH_ATTENTION,
         ENGINE_PARKED,
         RAG_MODEL,
         LOG_LEVEL,

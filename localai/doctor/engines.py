@@ -38,7 +38,11 @@ def gpu(_: App) -> Check:
     if not llamacpp.gpu_offload_supported():
         message = f"{card} is here, but this llama.cpp was built for the processor alone"
         return warning("gpu", message, hardware.gpu_install_command())
-    return ok("gpu", f"{card}, and llama.cpp can use it")
+    room = [
+        f"{each.free_bytes / 1e9:.1f} of {each.total_bytes / 1e9:.1f} GB free"
+        for each in llamacpp.cards()
+    ]
+    return ok("gpu", f"{card}, and llama.cpp can use it: {'; '.join(room)}")
 
 
 def models(app: App) -> Check:

@@ -3,8 +3,10 @@
 Reads the header alone, and proves that every tensor lies within the file.
 """
 
+import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,14 @@ from gguf.constants import LlamaFileType
 from gguf.gguf_reader import GGUFReader, ReaderTensor
 
 from localai.core.errors import Invalid, NotFound
+from localai.infer.fit import Shape
 from localai.infer.library import GgufInfo
+from localai.infer.prompt import ChatTemplate, Specials
 
 _KINDS = gguf.GGUFValueType
 _Parts = tuple[int, list[npt.NDArray[Any]], list[int], list[gguf.GGUFValueType]]
+_BLOCK = re.compile(r"blk\.(\d+)\.")
+_SHORT = 4096
 _FIRST = re.compile(r"-00001-of-(\d{5})\.gguf$")
 _BROKEN = (ValueError, LookupError, TypeError, OverflowError, MemoryError)
 
@@ -44,6 +50,7 @@ def inspect(path: Path) -> GgufInfo:
 
 def _info(reader: "_Reader", path: Path) -> GgufInfo:
     others = [_Reader(part) for part in _other_parts(path)]
+    tensors = [tensor for each in (reader, *others) for tensor in each.tensors]
     size = path.stat().st_size
     if not reader.tensors or any(t.data_offset + t.n_bytes > size for t in reader.tensors):
         raise ValueError(size)
@@ -54,9 +61,67 @@ def _info(reader: "_Reader", path: Path) -> GgufInfo:
         context=_number(reader, f"{architecture}.context_length"),
         size_bytes=size,
         has_template=bool(_text(reader, "tokenizer.chat_template")),
-        parameters=sum(int(t.n_elements) for each in (reader, *others) for t in each.tensors),
+        parameters=sum(int(tensor.n_elements) for tensor in tensors),
         title=_text(reader, "general.name"),
         other_bytes=sum(part.stat().st_size for part in _other_parts(path)),
+        calls_tools=_calls_tools(_text(reader, "tokenizer.chat_template")),
+        shape=_shape_or_none(reader, architecture, tensors),
+    )
+
+
+def _calls_tools(template: str) -> bool:
+    try:
+        return ChatTemplate(template, Specials()).native_tools
+    except Invalid:  # the engine refuses the model, with a reason
+        return False
+
+
+def _shape_or_none(
+    reader: "_Reader", architecture: str, tensors: Sequence[ReaderTensor]
+) -> Shape | None:
+    """None where the header leaves out what a plan needs, or contradicts itself."""
+    try:
+        return _shape(reader, architecture, tensors)
+    except _BROKEN:
+        return None
+
+
+def _shape(reader: "_Reader", architecture: str, tensors: Sequence[ReaderTensor]) -> Shape:
+    """What the parts of the model take."""
+
+    def number(key: str, missing: int = 0) -> int:
+        return _number(reader, f"{architecture}.{key}", missing=missing)
+
+    count = number("block_count")
+    if not 0 < count <= len(tensors):
+        raise ValueError(count)
+    blocks = [0] * count
+    others: dict[str, ReaderTensor] = {}
+    for tensor in tensors:
+        found = _BLOCK.match(tensor.name)
+        if found and int(found[1]) < count:
+            blocks[int(found[1])] += int(tensor.n_bytes)
+        else:
+            others[tensor.name] = tensor
+    table = others.pop("token_embd.weight", None)
+    table_bytes = int(table.n_bytes) if table is not None else 0
+    is_tied = "output.weight" not in others
+    heads, width = number("attention.head_count", 1), number("embedding_length")
+    key = number("attention.key_length", width // max(1, heads))
+    value = number("attention.value_length", key)
+    pairs = _numbers(reader, f"{architecture}.attention.head_count_kv", count, missing=heads)
+    return Shape(
+        blocks=tuple(blocks),
+        kept=tuple(each * (key + value) for each in pairs),
+        output=sum(int(tensor.n_bytes) for tensor in others.values())
+        + (table_bytes if is_tied else 0),
+        table=table_bytes,
+        width=width,
+        heads=heads,
+        feed_forward=max(_numbers(reader, f"{architecture}.feed_forward_length", count), default=0),
+        vocabulary=int(table.shape[-1]) if table is not None else 0,
+        piece=math.gcd(key, value),
+        tied=is_tied,
     )
 
 
@@ -70,7 +135,7 @@ def _other_parts(path: Path) -> list[Path]:
 
 
 class _Reader(GGUFReader):
-    """GGUFReader, except that it steps over arrays: a vocabulary takes the original seconds."""
+    """GGUFReader, except that it steps over long arrays: a vocabulary takes it seconds."""
 
     def _get_field_parts(self, orig_offs: int, raw_type: int) -> _Parts:
         if raw_type != _KINDS.ARRAY:
@@ -79,6 +144,8 @@ class _Reader(GGUFReader):
         kind = _KINDS(int.from_bytes(view[orig_offs : orig_offs + 4], "little"))
         count = int.from_bytes(view[orig_offs + 4 : orig_offs + 12], "little")
         end = orig_offs + 12
+        if kind != _KINDS.STRING and count <= _SHORT:
+            return super()._get_field_parts(orig_offs, raw_type)
         if kind == _KINDS.STRING:
             for _ in range(count):
                 end += 8 + int.from_bytes(view[end : end + 8], "little")
@@ -114,3 +181,13 @@ def _number(reader: GGUFReader, key: str, *, missing: int = 0) -> int:
     field = reader.get_field(key)
     value = field.contents() if field else missing
     return value if isinstance(value, int) else missing
+
+
+def _numbers(reader: GGUFReader, key: str, count: int, *, missing: int = 0) -> list[int]:
+    """One number a block: files give one for all, or a list."""
+    field = reader.get_field(key)
+    value = field.contents() if field else missing
+    numbers = list(value) if isinstance(value, list) else [value] * count
+    if len(numbers) < count or not all(isinstance(each, int) for each in numbers):
+        raise ValueError(key)
+    return numbers[:count]

@@ -22,6 +22,7 @@ from typing import Any
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.core.files import private_dir, write_private
 from localai.core.records import Page
+from localai.infer.fit import Plan, Shape
 from localai.infer.receipt import file_sha256, state_of
 
 STARTER = "starter"
@@ -29,6 +30,7 @@ SHIPPED = {STARTER: Path(__file__).parent / "models" / STARTER / f"{STARTER}.ggu
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 SPARE_BYTES = 64 << 20
+_FORMAT = 2  # of the sidecars; older ones hold less of the header
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class GgufInfo:
     """What a GGUF file's header says; `context` is in tokens, 0 where it does not say.
 
     Of a model that is split, `size_bytes` is the first file's and `other_bytes` the others'.
+    `calls_tools` tells whether its template writes calls in the form that is read here; `shape`
+    is None where the header does not say what the parts take.
     """
 
     architecture: str
@@ -46,6 +50,8 @@ class GgufInfo:
     parameters: int
     title: str
     other_bytes: int = 0
+    calls_tools: bool = False
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,20 @@ class Model:
 
 @dataclass(frozen=True)
 class ModelInfo(Model):
-    """A model, and more of what its file says; `source` is the file or hub that it came from."""
+    """A model, and more of what its file says; `source` is the file or hub that it came from.
+
+    `plan` is how it is loaded on this machine as it is now, `with_card` how it would be by a
+    llama.cpp that is built for the card that is here; None where the header says too little.
+    """
 
     title: str
     parameters: int
     has_template: bool
+    calls_tools: bool
     is_copy: bool
     source: str
+    plan: Plan | None = None
+    with_card: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,7 @@ class _Entry:
     mtime_ns: int
     sha256: str = ""
     state: Sequence[int] = ()
+    format: int = _FORMAT
 
 
 Inspect = Callable[[Path], GgufInfo]
@@ -198,9 +212,15 @@ class Library:
             title=entry.info.title,
             parameters=entry.info.parameters,
             has_template=entry.info.has_template,
+            calls_tools=entry.info.calls_tools,
             is_copy=entry.is_copy,
             source=entry.source,
         )
+
+    def header(self, actor: object, name: str) -> GgufInfo:
+        """What the header of the model's file says."""
+        self._require(actor, "models:read")
+        return self._known(name).info
 
     def file(self, actor: object, name: str) -> Path:
         """Where the model's weights lie, to be loaded; Unavailable where they are gone."""
@@ -273,7 +293,11 @@ class Library:
         if not place.exists():
             return kept or _Entry(_UNREADABLE, str(_target(place)), False, 0)
         state = place.stat()
-        if kept and (kept.info.size_bytes, kept.mtime_ns) == (state.st_size, state.st_mtime_ns):
+        is_same = kept and (kept.info.size_bytes, kept.mtime_ns) == (
+            state.st_size,
+            state.st_mtime_ns,
+        )
+        if kept and is_same and kept.format == _FORMAT:
             return kept
         try:
             info = self._inspect(place)
@@ -283,6 +307,8 @@ class Library:
         is_copy = kept is not None and kept.is_copy
         source = kept.source if kept else str(_target(place))
         entry = _Entry(info, source, is_copy, state.st_mtime_ns)
+        if kept and is_same:
+            entry = replace(entry, sha256=kept.sha256, state=kept.state)
         self._keep(name, entry)
         return entry
 
@@ -332,7 +358,9 @@ class Library:
     def _read(self, name: str) -> _Entry | None:
         try:
             found = json.loads(self._sidecar(name).read_bytes())
-            return _Entry(**found | {"info": GgufInfo(**found["info"])})
+            shape = found["info"].get("shape")
+            info = GgufInfo(**found["info"] | {"shape": Shape(**shape) if shape else None})
+            return _Entry(**{"format": 1} | found | {"info": info})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

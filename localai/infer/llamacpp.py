@@ -23,6 +23,7 @@ from llama_cpp import llama_cpp as lib
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.infer import answer, grammar, hardware
 from localai.infer.engine import DEFAULT_SAMPLING, Delta, Message, Sampling, ToolSpec
+from localai.infer.fit import BATCH, BATCH_GPU, DEFAULT_CONTEXT, Card, fewer
 from localai.infer.parking import Parked, Parking
 from localai.infer.prompt import ChatTemplate, Specials, shared
 from localai.infer.receipt import Receipt, Weights, file_sha256, text_sha256, tokens_sha256
@@ -31,14 +32,17 @@ from localai.infer.toolcalls import CLOSE, OPEN
 
 REQUIREMENT: Final = hardware.REQUIREMENT
 WHOLE_CONTEXT: Final = 2**31 - 1  # capped by what a model was trained on
-DEFAULT_CONTEXT: Final = 8192
-# Python hears Ctrl-C only between two chunks of a prompt; a graphics card is done sooner.
-_CHUNK: Final = 128
-_CHUNK_GPU: Final = 512
 _WORTH_PARKING: Final = 64  # tokens; fewer are read again as fast
 _CONTROL: Final = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
 _MARK: Final = lib.LLAMA_TOKEN_ATTR_USER_DEFINED
 _ERROR_LEVEL: Final = 4
+_CARDS: Final = (1, 2)  # ggml's numbers for graphics cards, of their own or within a processor
+_KV_TYPES: Final = {
+    "f16": lib.GGML_TYPE_F16,
+    "q8_0": lib.GGML_TYPE_Q8_0,
+    "q4_0": lib.GGML_TYPE_Q4_0,
+}
+_OUT_OF_MEMORY: Final = re.compile(r"alloc|out of memory", re.IGNORECASE)
 _HINT: Final = "the file may be broken: ai models rm NAME, then add a fresh copy"
 _complaints: deque[str] = deque(maxlen=4)
 
@@ -67,6 +71,24 @@ def gpu_offload_supported() -> bool:
     return bool(lib.llama_supports_gpu_offload())
 
 
+def cards(kinds: Sequence[int] = _CARDS) -> tuple[Card, ...]:
+    """The graphics cards that this build of llama.cpp uses, and what is free on them now."""
+    ggml = _ggml.libggml
+    ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
+    ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
+    ggml.ggml_backend_dev_description.restype = ctypes.c_char_p
+    lib.llama_backend_init()
+    found = []
+    for number in range(ggml.ggml_backend_dev_count()):
+        device = ctypes.c_void_p(ggml.ggml_backend_dev_get(ctypes.c_size_t(number)))
+        if ggml.ggml_backend_dev_type(device) in kinds:
+            free, total = ctypes.c_size_t(), ctypes.c_size_t()
+            ggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+            name = ggml.ggml_backend_dev_description(device).decode(errors="replace")
+            found.append(Card(name.strip(), total.value, free.value))
+    return tuple(found)
+
+
 def load(  # noqa: PLR0913 - a file, and how it is loaded
     path: Path,
     *,
@@ -74,41 +96,77 @@ def load(  # noqa: PLR0913 - a file, and how it is loaded
     context: int | None = None,
     threads: int | None = None,
     gpu_layers: int = -1,
+    kv_type: str = "f16",
+    flash_attention: bool | None = None,
     digest: Callable[[Path], str] = file_sha256,
     parking: Parking | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> "LlamaCpp":
     """Load the GGUF file at `path`; `name`, for people, defaults to its stem.
 
     `context` is at most what the model was trained on (default: that, up to 8,192 tokens);
     `threads` defaults to the physical cores; `gpu_layers` -1 offloads all that the build can.
-    `digest` is asked for the file's SHA-256 when the model first proposes a call. What
-    it remembers of a conversation rests in `parking`, if given, while it is not talked about.
+    Where the cards have no memory for so many, fewer are tried, and `tell` hears it. `kv_type`
+    is how numbers of a conversation's memory are stored, `flash_attention` None takes it where
+    the build has it. `digest` is asked for the file's SHA-256 when the model first proposes a
+    call. What it remembers of a conversation rests in `parking`, if given, while it is not
+    talked about.
     """
     name = name or path.stem
     if not path.is_file():
         raise NotFound(f"there is no model file {path}", hint="ai models list")
-    _complaints.clear()
     lib.llama_backend_init()
-    settings = lib.llama_model_default_params()
-    settings.n_gpu_layers = gpu_layers
+    settings = lib.llama_context_default_params()
+    settings.n_ctx = context or DEFAULT_CONTEXT
+    settings.n_batch = settings.n_ubatch = BATCH_GPU if gpu_offload_supported() else BATCH
+    settings.type_k = settings.type_v = _KV_TYPES[kv_type]
+    settings.flash_attn_type = -1 if flash_attention is None else int(flash_attention)
     weights = Weights(path, digest)
-    model = lib.llama_model_load_from_file(bytes(path.resolve()), settings)
+    while True:
+        _complaints.clear()
+        try:
+            return _loaded(name, path, gpu_layers, threads, settings, weights, parking)
+        except _NoRoom as error:
+            if gpu_layers <= 0:
+                raise
+            less = fewer(gpu_layers)
+            tell(f"{name}: no room for {gpu_layers} layers on the card, {less} are tried: {error}")
+            gpu_layers = less
+
+
+class _NoRoom(Unavailable):
+    """A memory was too small for the model or its context."""
+
+
+def _loaded(  # noqa: PLR0913 - one try to load a model
+    name: str,
+    path: Path,
+    gpu_layers: int,
+    threads: int | None,
+    settings: lib.llama_context_params,
+    weights: Weights,
+    parking: Parking | None,
+) -> "LlamaCpp":
+    wanted = lib.llama_model_default_params()
+    wanted.n_gpu_layers = gpu_layers
+    model = lib.llama_model_load_from_file(bytes(path.resolve()), wanted)
     if model is None:
+        kind = _NoRoom if _OUT_OF_MEMORY.search("\n".join(_complaints)) else Unavailable
         message = f"{path} cannot be loaded: {_complaint()}"
-        raise Unavailable(message, hint=_HINT.replace("NAME", name))
+        raise kind(message, hint=_HINT.replace("NAME", name))
     threads = threads or hardware.useful_threads(lib.llama_model_n_params(model))
-    return LlamaCpp(name, model, context, threads, weights, parking)
+    settings.n_threads = settings.n_threads_batch = threads
+    return LlamaCpp(name, model, settings, weights, parking)
 
 
 class LlamaCpp:
     """A loaded model, which it owns, and the tokens of the last conversation in its memory."""
 
-    def __init__(  # noqa: PLR0913 - a model and how it is used
+    def __init__(
         self,
         name: str,
         model: lib.llama_model_p,
-        context: int | None,
-        threads: int,
+        settings: lib.llama_context_params,
         weights: Weights,
         parking: Parking | None = None,
     ) -> None:
@@ -117,25 +175,25 @@ class LlamaCpp:
         # Also at exit, where Metal aborts a process that left its model loaded.
         self._free = weakref.finalize(self, owned.close)
         self.name = name
-        self.context = min(context or DEFAULT_CONTEXT, lib.llama_model_n_ctx_train(model))
+        self.context = min(settings.n_ctx, lib.llama_model_n_ctx_train(model))
         self._weights = weights
         self._parking = parking if parking and parking.is_open else None
         self._conversation: str | None = None
         self._own = recommended(model)
         self._vocabulary = _Vocabulary(model)
         self._template = self._vocabulary.template()
-        self._chunk = _CHUNK_GPU if gpu_offload_supported() else _CHUNK
+        # Python hears Ctrl-C only between two batches of a prompt.
+        self._batch = settings.n_batch
         self._seen: list[int] = []
         self._parked: list[int] = []
         self._calls: tuple[Sequence[ToolSpec], str] = (), ""
         self._turn = threading.Lock()
-        settings = lib.llama_context_default_params()
         settings.n_ctx = self.context
-        settings.n_threads = settings.n_threads_batch = threads
+        self._cache = (settings.type_k, settings.flash_attn_type)
         ctx = lib.llama_init_from_model(model, settings)
         if ctx is None:
             message = f"no memory for a context of {self.context:,} tokens: {_complaint()}"
-            raise Unavailable(message, hint="close other programs, or use a smaller model")
+            raise _NoRoom(message, hint="close other programs, or use a smaller model")
         owned.callback(lib.llama_free, ctx)
         self._ctx = ctx
 
@@ -190,7 +248,8 @@ class LlamaCpp:
     @cached_property
     def _fit(self) -> str:
         """What a memory must have been made with to be loaded here."""
-        return f"llama-cpp-python {__version__} {self._weights.version} {self.context}"
+        settings = " ".join(map(str, (self.context, *self._cache)))
+        return f"llama-cpp-python {__version__} {self._weights.version} {settings}"
 
     def stream(
         self,
@@ -296,11 +355,11 @@ class LlamaCpp:
                 self._seen.append(token)
 
     def _evaluate(self, tokens: list[int]) -> None:
-        for at in range(0, len(tokens), self._chunk):
-            chunk = tokens[at : at + self._chunk]
-            array = (lib.llama_token * len(chunk))(*chunk)
-            _check(lib.llama_decode(self._ctx, lib.llama_batch_get_one(array, len(chunk))))
-            self._seen += chunk
+        for at in range(0, len(tokens), self._batch):
+            batch = tokens[at : at + self._batch]
+            array = (lib.llama_token * len(batch))(*batch)
+            _check(lib.llama_decode(self._ctx, lib.llama_batch_get_one(array, len(batch))))
+            self._seen += batch
 
 
 class _Vocabulary:

@@ -1,7 +1,7 @@
 """`ai models pull` from a hub-shaped server on this machine."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gguf_models
@@ -69,3 +69,20 @@ def test_trouble_has_its_exit_code(ai: Ai, hub: Hub) -> None:
     assert (refused.code, refused.out) == (6, "")
     assert "is not what was promised" in refused.err
     assert ai("models", "pull", TINY, HF_HUB_OFFLINE="1", HF_ENDPOINT=hub.url).code == 6
+
+
+def test_info_shows_how_a_model_fits(ai: Ai, with_model: Callable[..., str]) -> None:
+    """The plan and its arithmetic add up, and what was set is kept."""
+    name = with_model()
+    shown = ai("models", "info", name)
+    assert "on the processor, 8,192 tokens as f16" in shown.out
+    plan = ai("models", "info", name, "--json").json["plan"]
+    share = plan["in_memory"]
+    size = (ai.home / "models" / f"{name}.gguf").stat().st_size
+    assert 0.5 * size < share["weights"] <= size
+    assert share["kv"] == 8192 * 2 * 64 * 2
+    asked = {"LOCALAI_ENGINE_CONTEXT": "6000", "LOCALAI_ENGINE_KV_TYPE": "q8_0"}
+    plan = ai("models", "info", name, "--json", **asked).json["plan"]
+    assert (plan["context"], plan["kv_type"], plan["flash_attention"]) == (6000, "q8_0", True)
+    assert plan["in_memory"]["kv"] == 6000 * 2 * 64 * 34 // 32
+    assert ai("chat", "-m", name, "hi", **asked).out == "I have nothing to say.\n"

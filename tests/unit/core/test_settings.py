@@ -24,6 +24,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "engine.threads": ("0", "1", "2", "100000"),
     "engine.parked_mb": ("0", "1", "2", "-1"),
     "engine.gpu_layers": ("-1", "0", "33", "-2"),
+    "engine.kv_type": ("f16", "q8_0", "q4_0", "q2"),
+    "engine.flash_attention": ("true", "off", "Yes", "maybe"),
     "log.level": ("debug", "info", "error", "loud"),
 }
 

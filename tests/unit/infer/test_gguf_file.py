@@ -128,3 +128,55 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     """The system's reason is kept."""
     with pytest.raises(NotFound, match="No such file"):
         inspect(tmp_path / "none.gguf")
+
+
+def _blocks(path: Path, **numbers: object) -> Path:
+    writer = gguf.GGUFWriter(path, "llama")
+    for key, value in {"embedding_length": 8, "attention.head_count": 2, **numbers}.items():
+        add = writer.add_array if isinstance(value, list) else writer.add_uint32
+        add(f"llama.{key}", value)  # type: ignore[arg-type]
+    for name in ("token_embd", "blk.0.ffn_up", "blk.1.ffn_up"):
+        writer.add_tensor(f"{name}.weight", np.zeros((16, 8), np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_blocks_may_differ(tmp_path: Path) -> None:
+    """A list gives each block its number; without one all heads keep their own."""
+    listed = {"attention.head_count_kv": [1, 0], "feed_forward_length": [64, 128]}
+    found = inspect(_blocks(tmp_path / "a.gguf", block_count=2, **listed)).shape
+    assert found is not None
+    assert (found.blocks, found.kept, found.feed_forward) == ((256, 256), (8, 0), 128)
+    assert (found.table, found.output, found.tied, found.vocabulary) == (256, 256, True, 16)
+    plain = inspect(_blocks(tmp_path / "b.gguf", block_count=2, feed_forward_length=64)).shape
+    assert plain is not None
+    assert (plain.kept, plain.piece) == ((16, 16), 4)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {},
+        {"block_count": 2**31},
+        {"block_count": 2, "attention.head_count_kv": [1]},
+        {"block_count": 2, "attention.head_count": 0},
+    ],
+)
+def test_a_header_that_contradicts_itself_has_no_plan(
+    tmp_path: Path, numbers: dict[str, object]
+) -> None:
+    """The rest of it is shown all the same."""
+    info = inspect(_blocks(tmp_path / "m.gguf", **numbers))
+    assert info.parameters == 3 * 128
+    assert info.shape is None or len(info.shape.blocks) == 2
+
+
+def test_tools_are_called_where_the_template_writes_calls(tmp_path: Path, whole: Path) -> None:
+    """One that does not parse calls nothing."""
+    assert inspect(whole).calls_tools
+    for template in ("", "{{ messages }}", "{% broken <tool_call> {{ tools }}"):
+        file = gguf_models.random_llama(tmp_path / "m.gguf", template=template)
+        assert not inspect(file).calls_tools

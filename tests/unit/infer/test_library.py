@@ -403,3 +403,20 @@ def test_permission_is_asked_first(
     """Before anything is looked at."""
     with pytest.raises(Denied, match=permission):
         act(Library(tmp_path, _refuse, inspect, {}))
+
+
+def test_what_an_older_version_kept_is_read_once_more(
+    library: Library, file: Path, tmp_path: Path, read: list[Path]
+) -> None:
+    """It had less of the header; the digest and where the file came from stay."""
+    library.add(ACTOR, file, copy=True)
+    sidecar = tmp_path / "models/tiny-model.Q8.json"
+    kept = json.loads(sidecar.read_text())
+    older = {name: value for name, value in kept.items() if name != "format"}
+    older["info"] = {n: v for n, v in kept["info"].items() if n not in {"shape", "calls_tools"}}
+    sidecar.write_text(json.dumps(older))
+    assert library.header(ACTOR, "tiny-model.Q8").shape == inspect(file).shape
+    assert library.info(ACTOR, "tiny-model.Q8").is_copy
+    assert json.loads(sidecar.read_text()) == kept
+    _digest(library, "tiny-model.Q8")
+    assert len(read) == 1

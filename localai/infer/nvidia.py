@@ -1,0 +1,28 @@
+"""The graphics cards that NVIDIA's driver knows, asked through its management library."""
+
+import pynvml
+
+from localai.infer.fit import Card
+
+
+def cards() -> tuple[Card, ...]:
+    """All cards and what is free on them, whoever may use them; none without the driver.
+
+    A llama.cpp that was built for them knows better which of them it uses.
+    """
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        return tuple(_card(number) for number in range(pynvml.nvmlDeviceGetCount()))
+    except pynvml.NVMLError:  # a driver that is being replaced, or a card that fell off its bus
+        return ()
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _card(number: int) -> Card:
+    device = pynvml.nvmlDeviceGetHandleByIndex(number)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(device)
+    return Card(str(pynvml.nvmlDeviceGetName(device)), int(memory.total), int(memory.free))
