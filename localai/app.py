@@ -3,13 +3,14 @@
 import getpass
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localai.core import settings as keys
-from localai.core.directories import Directories, locate
+from localai.core.directories import Directories, locate, project
 from localai.core.errors import Denied, Invalid, LocalaiError, Unavailable
 from localai.core.redact import remember
 from localai.core.settings import Key, Settings
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from localai.agent.history import History
     from localai.agent.loop import Agent, Request, Shape
+    from localai.agent.recollection import Recollection
     from localai.agent.runner import Runner
     from localai.agent.search import Search
     from localai.approvals.gate import Gate
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from localai.rag.embed import Embedder
     from localai.rag.records import Answer
     from localai.rag.service import Rag
+    from localai.rag.store import Store
     from localai.rbac.admin import Administration
     from localai.rbac.codes import Codes
     from localai.rbac.keys import Keys
@@ -281,12 +284,23 @@ class App:
             return Ask(self.approvals, actor, ask)
         return Wait(self.approvals, actor, wait_s, announce)
 
+    @property
+    def project(self) -> str:
+        """The git repository that the workspace is in; empty where it is in none."""
+        return project(self.workspace)
+
     @cached_property
     def history(self) -> "History":
         """Conversations."""
         from localai.agent.history import History
 
-        return History(self.database, self.clock, self.rbac.require, self._parking.drop)
+        def forget(user: str, sessions: "Sequence[str]") -> None:
+            for session in sessions:
+                self._parking.drop(session)
+            self.recollection.forget(user, sessions)
+
+        keep_s = self.settings[keys.SESSIONS_KEEP]
+        return History(self.database, self.clock, self.rbac.require, forget, keep_s)
 
     @cached_property
     def search(self) -> "Search":
@@ -352,20 +366,30 @@ class App:
         """Documents."""
         from localai.rag.service import Rag
 
+        return Rag(self._store, self.rbac.require)
+
+    @cached_property
+    def _store(self) -> "Store":
+        from localai.rag.catalog import Catalog
+        from localai.rag.store import Store
+
         model = self.settings[keys.RAG_MODEL]
-        return Rag(
-            self.database,
-            self.clock,
-            self.directories.data / "rag",
-            self.rbac.require,
-            lambda: self._embedder(model),
-            model=model,
-        )
 
-    def _embedder(self, model: str) -> "Embedder":
-        from localai.rag.embed import Embedder
+        def embedder() -> "Embedder":
+            from localai.rag.embed import Embedder
 
-        return Embedder(model, self.directories.cache / "embeddings")
+            return Embedder(model, self.directories.cache / "embeddings")
+
+        catalog = Catalog(self.database, self.clock)
+        return Store(catalog, self.directories.data / "rag", embedder, model)
+
+    @cached_property
+    def recollection(self) -> "Recollection":
+        """What was said in conversations, by its meaning."""
+        from localai.agent.recollection import Recollection
+        from localai.rag.memory import Memory
+
+        return Recollection(self.database, self.rbac.require, partial(Memory, self._store))
 
     def ask_documents(  # noqa: PLR0913 - a question and how to answer it
         self,
@@ -423,12 +447,15 @@ class App:
         Where the one for the role does not work, the one for the other role takes its place.
         """
         from localai.core import log
-        from localai.infer.failover import Failover
+        from localai.core.counters import count
+        from localai.infer.failover import FAILOVERS, Failover
         from localai.infer.library import STARTER
 
         def tell(failed: str, instead: str, error: LocalaiError) -> None:
             warn(f"{failed} does not answer, {instead} does: {error.message}")
             log.write("model.failed-over", model=failed, instead=instead, error=error.message)
+            with suppress(LocalaiError), self.database.transaction() as connection:
+                count(connection, FAILOVERS, {"model": failed})
 
         names = (model,) if model else self._names(actor, role)
         if not model and names == (STARTER,):
@@ -474,7 +501,7 @@ class App:
                 warn(
                     f"{self._server.url} is not encrypted: others on the way can read what is said"
                 )
-            return Remote(name, self._server)
+            return Remote(name, self._server, self.settings[keys.ENGINE_CONTEXT] or 0)
         return self.local.load(actor, name, warn)
 
     @cached_property

@@ -10,6 +10,7 @@ from localai.rag.catalog import Catalog
 from localai.rag.embed import Embedder
 from localai.rag.records import SHIPPED_MODEL, Answer
 from localai.rag.service import Rag
+from localai.rag.store import Store
 from localai.rbac.permissions import Actor
 
 WRITER = Actor("writer")
@@ -40,8 +41,9 @@ def room(home: Path, *, model: str = SHIPPED_MODEL) -> Room:
     clock = Clock()
     database = Database(home / "localai.db")
     data = home / "rag"
-    rag = Rag(database, clock, data, require, lambda: Embedder(model, home / "cache"), model=model)
-    return Room(rag, database, Catalog(database, clock), data)
+    catalog = Catalog(database, clock)
+    store = Store(catalog, data, lambda: Embedder(model, home / "cache"), model)
+    return Room(Rag(store, require), database, catalog, data)
 
 
 def sources(found: Answer) -> list[str]:

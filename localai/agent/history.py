@@ -1,15 +1,18 @@
 """Conversations: every message is stored as it is said, so that nothing is lost with a process.
 
-A tool message without content belongs to a request that waits for a person.
+A tool message without content belongs to a request that waits for a person. A conversation
+belongs to a project, the git repository in which it began; those outside of any are together.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from localai.agent.tables import index, messages, sessions
+from localai.core import directories, log
 from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database
 from localai.core.errors import Invalid, NotFound
@@ -19,22 +22,35 @@ from localai.infer.engine import Message, ToolCall
 from localai.rbac.permissions import Actor
 
 _TITLE = 60
+_BEGIN = 'ai chat "..."'
 _DIGITS = 10  # of a cursor: more rows than a home can hold
 _NEXT = sa.select(sa.func.coalesce(sa.func.max(messages.c.seq), 0) + 1).where(
     messages.c.session_id == sa.bindparam("session")
 )
 
 
+_AT_ONCE = 1000  # ids in a statement
+# Questions after which a conversation counts as one that was talked over.
+_TALKED = 3
+
+
 @dataclass(frozen=True)
 class Session:
-    """A conversation as it is listed."""
+    """A conversation as it is listed.
+
+    Its importance is 3 where a tool was called in it, 2 where it was talked over with three
+    questions or more, else 1. `project` is empty outside of any git repository.
+    """
 
     id: str
     title: str
     workspace: str
+    project: str
     created_at: str
     updated_at: str
     messages: int
+    importance: int
+    is_pinned: bool
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,8 @@ class Transcript:
 class History:
     """The conversations of this home; users see their own.
 
-    `forget` is told the id of each one that is removed.
+    `forget` is told whose were removed, and their ids. When a conversation begins, those that
+    were not used for `keep_s` seconds are pruned.
     """
 
     def __init__(
@@ -78,12 +95,14 @@ class History:
         database: Database,
         clock: Clock,
         require: Callable[[Actor, str], None],
-        forget: Callable[[str], None],
+        forget: Callable[[str, Sequence[str]], None],
+        keep_s: int | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._require = require
         self._forget = forget
+        self._keep_s = keep_s
 
     def begin(self, actor: Actor, title: str, workspace: str) -> str:
         """A new conversation's id."""
@@ -94,11 +113,14 @@ class History:
             "user_id": actor.user_id,
             "title": " ".join(title.split())[:_TITLE],
             "workspace": workspace,
+            "project": directories.project(Path(workspace)),
             "created_us": now,
             "updated_us": now,
         }
         with self._database.transaction() as connection:
             connection.execute(sa.insert(sessions), row)
+        if self._keep_s is not None and (pruned := self.prune(actor, self._keep_s)):
+            log.write("sessions.pruned", sessions=[each.id for each in pruned])
         return str(row["id"])
 
     def add(self, actor: Actor, session: str, turn: Turn) -> int:
@@ -126,10 +148,19 @@ class History:
                 .values(content=content)
             )
 
-    def list(self, actor: Actor, *, limit: int = 20, cursor: str | None = None) -> Page[Session]:
-        """Conversations, the last used first."""
+    def list(
+        self,
+        actor: Actor,
+        *,
+        project: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> Page[Session]:
+        """Conversations, of one project if it is given, the last used first."""
         self._require(actor, "sessions:read")
         own = sessions.c.user_id == actor.user_id
+        if project is not None:
+            own = sa.and_(own, sessions.c.project == project)
         query = _SESSIONS.where(own).order_by(sessions.c.updated_us.desc(), sessions.c.id)
         count = sa.select(sa.func.count()).select_from(sessions).where(own)
         start = start_of(cursor)
@@ -139,11 +170,13 @@ class History:
         end = start + len(rows)
         return Page([_session(row) for row in rows], total, str(end) if end < total else None)
 
-    def last(self, actor: Actor) -> str:
-        """The id of the conversation used last; NotFound where there is none."""
-        page = self.list(actor, limit=1)
+    def last(self, actor: Actor, project: str) -> str:
+        """The id of the project's conversation used last; NotFound where there is none."""
+        page = self.list(actor, project=project, limit=1)
         if not page.items:
-            raise NotFound("there is no conversation to continue", hint='ai chat "..."')
+            elsewhere = self.list(actor, limit=1).total
+            hint = "ai sessions list --all, then: ai chat --session ID" if elsewhere else _BEGIN
+            raise NotFound("there is no conversation to continue here", hint=hint)
         return page.items[0].id
 
     def find(self, actor: Actor, prefix: str) -> str:
@@ -186,20 +219,68 @@ class History:
         self._require(actor, "sessions:write")
         removed = self.read(actor, session).session
         with self._database.transaction() as connection:
-            connection.execute(sa.delete(messages).where(messages.c.session_id == removed.id))
-            connection.execute(sa.delete(sessions).where(sessions.c.id == removed.id))
-            connection.execute(sa.delete(index).where(index.c.session_id == removed.id))
-        self._forget(removed.id)
+            _erase(connection, sessions.c.id == removed.id)
+        self._forget(actor.user_id, [removed.id])
         return removed
 
+    def pin(self, actor: Actor, session: str, *, is_pinned: bool) -> Session:
+        """Keep a conversation whatever its age, or no longer; the id may be a prefix."""
+        self._require(actor, "sessions:write")
+        full = self.find(actor, session)
+        change = sa.update(sessions).where(sessions.c.id == full).values(is_pinned=is_pinned)
+        with self._database.transaction() as connection:
+            connection.execute(change)
+        return self.read(actor, full).session
 
-_SESSIONS = sa.select(
-    sessions,
-    sa.select(sa.func.count())
-    .where(messages.c.session_id == sessions.c.id)
-    .scalar_subquery()
-    .label("said"),
+    def old(self, actor: Actor, unused_s: int) -> Sequence[Session]:
+        """What `prune` would remove, the oldest first."""
+        self._require(actor, "sessions:read")
+        with self._database.read() as connection:
+            return self._old(connection, actor, unused_s)
+
+    def prune(self, actor: Actor, unused_s: int) -> Sequence[Session]:
+        """Forget conversations that nobody used for so long times their importance.
+
+        What is pinned stays, and what waits for a decision. Those forgotten are returned.
+        """
+        self._require(actor, "sessions:write")
+        with self._database.transaction() as connection:
+            found = self._old(connection, actor, unused_s)
+            for start in range(0, len(found), _AT_ONCE):
+                ids = [each.id for each in found[start : start + _AT_ONCE]]
+                _erase(connection, sessions.c.id.in_(ids))
+        if found:
+            self._forget(actor.user_id, [each.id for each in found])
+        return found
+
+    def _old(self, connection: sa.Connection, actor: Actor, unused_s: int) -> Sequence[Session]:
+        now = self._clock.now_us()
+        aged = now - sessions.c.updated_us > unused_s * 1_000_000 * _IMPORTANCE
+        own = sa.and_(sessions.c.user_id == actor.user_id, ~sessions.c.is_pinned, ~_WAITS, aged)
+        rows = connection.execute(_SESSIONS.where(own).order_by(sessions.c.updated_us))
+        return [_session(row) for row in rows]
+
+
+def _said(*of: "sa.ColumnElement[bool]") -> "sa.ScalarSelect[int]":
+    """How many such messages a conversation has."""
+    here = messages.c.session_id == sessions.c.id
+    return sa.select(sa.func.count()).where(here, *of).scalar_subquery()
+
+
+_WAITS = _said(messages.c.content.is_(None)) > 0
+_IMPORTANCE = sa.case(
+    (_said(messages.c.role == "tool") > 0, 3),
+    (_said(messages.c.role == "user") >= _TALKED, 2),
+    else_=1,
 )
+_SESSIONS = sa.select(sessions, _said().label("said"), _IMPORTANCE.label("importance"))
+
+
+def _erase(connection: sa.Connection, which: "sa.ColumnElement[bool]") -> None:
+    ids = sa.select(sessions.c.id).where(which)
+    connection.execute(sa.delete(index).where(index.c.session_id.in_(ids)))
+    connection.execute(sa.delete(messages).where(messages.c.session_id.in_(ids)))
+    connection.execute(sa.delete(sessions).where(which))
 
 
 def start_of(cursor: str | None) -> int:
@@ -216,9 +297,12 @@ def _session(row: sa.Row[tuple[object, ...]]) -> Session:
         id=row.id,
         title=row.title,
         workspace=row.workspace,
+        project=row.project,
         created_at=rfc3339(row.created_us) or "",
         updated_at=rfc3339(row.updated_us) or "",
         messages=row.said,
+        importance=row.importance,
+        is_pinned=row.is_pinned,
     )
 
 

@@ -44,9 +44,18 @@ class Search:
         self._require = require
 
     def find(
-        self, actor: Actor, text: str, *, limit: int = 20, cursor: str | None = None
+        self,
+        actor: Actor,
+        text: str,
+        *,
+        project: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
     ) -> Page[Found]:
-        """The messages that have all words of the text, newest first; case does not matter."""
+        """The messages that have all words of the text, newest first; case does not matter.
+
+        Those of one project if it is given.
+        """
         self._require(actor, "sessions:read")
         words = text.split()
         if not words:
@@ -54,6 +63,8 @@ class Search:
         fitting = sa.and_(
             s.c.user_id == actor.user_id, m.c.role.in_(["user", "assistant"]), *map(_has, words)
         )
+        if project is not None:
+            fitting = sa.and_(fitting, s.c.project == project)
         said = sa.join(m, s, m.c.session_id == s.c.id)
         columns = (m.c.session_id, s.c.title, m.c.seq, m.c.role, m.c.content, m.c.created_us)
         newest = sa.select(*columns).select_from(said).where(fitting)

@@ -13,6 +13,9 @@ sessions = sa.Table(
     sa.Column("workspace", sa.Text, nullable=False),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("updated_us", sa.BigInteger, nullable=False, index=True),
+    sa.Column("project", sa.Text, nullable=False, server_default=""),
+    sa.Column("is_pinned", sa.Boolean, nullable=False, server_default="0"),
+    sa.Index("ix_sessions_project", "user_id", "project", "updated_us"),
 )
 
 messages = sa.Table(

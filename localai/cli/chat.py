@@ -37,7 +37,7 @@ def chat(
     code: Annotated[bool, typer.Option("--code", help="Take the model for code.")] = False,
     chat_: Annotated[bool, typer.Option("--chat", help="Take the model for questions.")] = False,
     continue_: Annotated[
-        bool, typer.Option("--continue", "-c", help="Go on where we left.")
+        bool, typer.Option("--continue", "-c", help="Go on where we left in this project.")
     ] = False,
     session: Annotated[str | None, typer.Option(metavar="ID", help="Go on with this one.")] = None,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="Who the model is.")] = None,
@@ -67,7 +67,7 @@ def chat(
     text = _text(prompt)
     speaking = Speaking(
         call,
-        session=call.app.history.last(call.actor) if continue_ else session,
+        session=call.app.history.last(call.actor, call.app.project) if continue_ else session,
         model=model,
         role=_role(code=code, chat=chat_),
         explains=explain,
@@ -168,6 +168,8 @@ class Speaking:
                 elif event.kind == "called":
                     shown.rest()
                     note(_told(event))
+                elif event.kind == "dropped":
+                    note(f"[the first {event.messages} messages no longer fit and are not read]")
                 else:
                     result = event
         return result

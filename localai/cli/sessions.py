@@ -8,17 +8,19 @@ import typer
 from localai.cli.ask import confirm
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, Yes, noun
 from localai.cli.console import ago, note, print_line, print_table
+from localai.core.clock import seconds
 from localai.core.escape import visible
+from localai.core.records import Page
 
 if TYPE_CHECKING:
     from localai.agent.history import Session, Transcript
     from localai.agent.search import Found
-    from localai.core.records import Page
 
 app = noun("Conversations that were held.")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _HEADING = re.compile(r"^( {0,3})(#{1,2}\s)")
 _OBEYED = re.compile("[^\t\n -~\u00a0-\u2029\u202f-\u2065\u206a-\U0010ffff]")
+All = Annotated[bool, typer.Option("--all", help="Those of every project.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="At least 4 characters of it.")]
 
 
@@ -26,14 +28,16 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="At least 4 characters of 
 def list_(
     ctx: typer.Context,
     *,
+    all_: All = False,
     limit: Limit = 20,
     cursor: Cursor = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List conversations, the last used first."""
+    """List the conversations of this project, the last used first."""
     call = Call(ctx, json=json, quiet=quiet)
-    page = call.app.history.list(call.actor, limit=limit, cursor=cursor)
+    project = None if all_ else call.app.project
+    page = call.app.history.list(call.actor, project=project, limit=limit, cursor=cursor)
     call.show(page, _table, ids=[session.id for session in page.items])
 
 
@@ -49,14 +53,22 @@ def search(
     ctx: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Or parts of words.")],
     *,
+    meaning: Annotated[
+        bool, typer.Option("--meaning", help="What is near in meaning, best first.")
+    ] = False,
+    all_: All = False,
     limit: Limit = 20,
     cursor: Cursor = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find messages that have all the words, newest first."""
+    """Find messages of this project that have all the words, newest first."""
     call = Call(ctx, json=json, quiet=quiet)
-    page = call.app.search.find(call.actor, " ".join(words), limit=limit, cursor=cursor)
+    text, project = " ".join(words), None if all_ else call.app.project
+    if meaning:
+        page = call.app.recollection.find(call.actor, text, project=project, limit=limit)
+    else:
+        page = call.app.search.find(call.actor, text, project=project, limit=limit, cursor=cursor)
     call.show(page, _found, ids=list(dict.fromkeys(found.session for found in page.items)))
 
 
@@ -77,9 +89,50 @@ def rm(ctx: typer.Context, session: Id, *, yes: Yes = False) -> None:
         note(f"forgotten: {found.id}")
 
 
+@app.command()
+def pin(ctx: typer.Context, session: Id, *, json: Json = False) -> None:
+    """Keep a conversation whatever its age."""
+    call = Call(ctx, json=json)
+    call.show(call.app.history.pin(call.actor, session, is_pinned=True), _pinned)
+
+
+@app.command()
+def unpin(ctx: typer.Context, session: Id, *, json: Json = False) -> None:
+    """Let a conversation grow old again."""
+    call = Call(ctx, json=json)
+    call.show(call.app.history.pin(call.actor, session, is_pinned=False), _pinned)
+
+
+@app.command()
+def prune(
+    ctx: typer.Context,
+    *,
+    unused: Annotated[str, typer.Option(metavar="D", help="Unused for so long: 90d, 52w.")] = "90d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
+    yes: Yes = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Forget old conversations; important ones, where tools ran, stay three times as long."""
+    call = Call(ctx, json=json, quiet=quiet)
+    old = call.app.history.old(call.actor, seconds(unused))
+    call.show(Page(old, len(old)), _table, ids=[each.id for each in old])
+    if old and not dry_run and confirm(f"Forget these {len(old)}?", yes=yes):
+        note(f"forgotten: {len(call.app.history.prune(call.actor, seconds(unused)))}")
+
+
+def _pinned(session: "Session") -> None:
+    note(f"{'pinned' if session.is_pinned else 'not pinned'}: {session.id}, {session.title!r}")
+
+
 def _table(page: "Page[Session]") -> None:
-    rows = ((each.id, ago(each.updated_at), each.messages, each.title) for each in page.items)
-    print_table(("ID", "LAST USED", "MESSAGES", "TITLE"), rows, empty='none yet: ai chat "..."')
+    rows = ((each.id, ago(each.updated_at), each.messages, _shown(each)) for each in page.items)
+    empty = 'none here: ai chat "..."   or in all projects: ai sessions list --all'
+    print_table(("ID", "LAST USED", "MESSAGES", "TITLE"), rows, empty=empty)
+
+
+def _shown(session: "Session") -> str:
+    return f"{'* ' if session.is_pinned else ''}{session.title}"
 
 
 def _found(page: "Page[Found]") -> None:

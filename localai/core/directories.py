@@ -42,6 +42,12 @@ def locate(home: Path | None) -> Directories:
     return _platform() if named is None else _under(named.expanduser().absolute())
 
 
+def project(folder: Path) -> str:
+    """The root of the git repository that the folder is in; empty where it is in none."""
+    roots = (place for place in (folder, *folder.parents) if (place / ".git").exists())
+    return str(next(roots, ""))
+
+
 def _under(home: Path) -> Directories:
     return Directories(
         config=home,

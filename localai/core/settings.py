@@ -159,6 +159,12 @@ ENGINE_FLASH_ATTENTION = Key(
     _maybe(_boolean),
     "Whether attention is computed in one step; empty is where llama.cpp can",
 )
+SESSIONS_KEEP = Key(
+    "sessions.keep",
+    "",
+    _maybe(_span),
+    "How long a conversation is kept unused, longer if it is important; empty is for ever",
+)
 RAG_MODEL = Key("rag.model", "localai/static-192", str, "The embedding model")
 LOG_LEVEL = Key(
     "log.level",
@@ -194,6 +200,7 @@ KEYS: dict[str, Key[Any]] = {
         ENGINE_KV_TYPE,
         ENGINE_FLASH_ATTENTION,
         ENGINE_PARKED,
+        SESSIONS_KEEP,
         RAG_MODEL,
         LOG_LEVEL,
         LOG_FILE,

@@ -4,9 +4,11 @@ import tempfile
 from pathlib import Path
 
 from localai.app import App
+from localai.core.counters import counted
 from localai.doctor.report import Check, failed, ok, warning
 from localai.infer import hardware, llamacpp
 from localai.infer.engine import Message, Sampling
+from localai.infer.failover import FAILOVERS
 from localai.infer.library import STARTER
 
 PROBE = Path(__file__).with_name("probe.gguf")
@@ -53,7 +55,10 @@ def models(app: App) -> Check:
     lost = [model.name for model in found if not Path(model.file).exists()]
     if lost:
         return failed("models", f"the file is gone: {', '.join(lost)}", f"ai models rm {lost[0]}")
-    return ok("models", ", ".join(model.name for model in found))
+    told = ", ".join(model.name for model in found)
+    for labels, times in counted(app.database, FAILOVERS):
+        told += f"; {labels['model']} did not answer, and another one did: {times}"
+    return ok("models", told)
 
 
 def documents(app: App) -> Check:

@@ -117,6 +117,9 @@ class Engine(Protocol):
     def calls_tools(self) -> bool:
         """Whether the model was trained to call tools: its own template speaks of them."""
 
+    def count(self, text: str) -> int:
+        """How many tokens the text has; about, where only a server knows."""
+
     def recall(self, conversation: str) -> None:
         """Take up what is remembered of the conversation, which the next messages go on with.
 

@@ -6,6 +6,9 @@ from contextlib import closing
 from localai.core.errors import LocalaiError, NotFound, Unavailable
 from localai.infer.engine import DEFAULT_SAMPLING, Delta, Engine, Message, Sampling, ToolSpec
 
+# What counts them in the database, by `model`: the one that did not answer.
+FAILOVERS = "localai_model_failovers_total"
+
 Load = Callable[[], Engine]
 
 
@@ -40,6 +43,10 @@ class Failover:
     def calls_tools(self) -> bool:
         """Whether it was trained to call tools."""
         return self._load().calls_tools
+
+    def count(self, text: str) -> int:
+        """How many tokens the text has for the engine at hand."""
+        return self._load().count(text)
 
     def recall(self, conversation: str) -> None:
         """What the engine at hand remembers; the next one is asked as well."""

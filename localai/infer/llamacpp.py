@@ -207,6 +207,10 @@ class LlamaCpp:
         self._park()
         self._free()
 
+    def count(self, text: str) -> int:
+        """How many tokens the text has."""
+        return len(self._vocabulary.tokenize([text]))
+
     def recall(self, conversation: str) -> None:
         """Load what was remembered of the conversation by this model under these settings."""
         if conversation == self._conversation:

@@ -37,6 +37,7 @@ _LONGEST_WAIT: Final = 30.0
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_LINE: Final = 1 << 20
 _MOST_MODELS: Final = 1000
+_BYTES_A_TOKEN: Final = 3
 _NO_PROTOCOL: Final = "the server does not speak OpenAI's protocol"
 _CONNECT_S: Final = 5.0
 _LOOPBACK: Final = re.compile(r"localhost|127(\.\d+){3}|::1")
@@ -167,14 +168,18 @@ class Server:
 
 
 class Remote:
-    """One model of a server."""
+    """One model of a server; `context` is how many tokens it takes, 0 where only it knows."""
 
     calls_tools = True  # a server refuses tools that its model cannot call
-    context = 0  # the server knows
 
-    def __init__(self, name: str, server: Server) -> None:
+    def __init__(self, name: str, server: Server, context: int = 0) -> None:
         self.name = name
+        self.context = context
         self._server = server
+
+    def count(self, text: str) -> int:
+        """How many tokens the text has at most, in English, Korean or code."""
+        return -(-len(text.encode()) // _BYTES_A_TOKEN)
 
     def recall(self, conversation: str) -> None:
         """Servers keep what they remember by themselves."""

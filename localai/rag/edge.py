@@ -86,15 +86,21 @@ def _among(key: str, values: Sequence[str]) -> edge.FieldCondition:
 
 def _request(search: Search) -> edge.QueryRequest:
     by_words = edge.Query.Nearest(_sparse(search.sparse), using=SPARSE)
+    which = None if search.root is None else edge.Filter(must=[_among("root", [search.root])])
     if search.dense is None:
-        return edge.QueryRequest(limit=search.limit, query=by_words, with_payload=True)
+        return edge.QueryRequest(
+            limit=search.limit, query=by_words, filter=which, with_payload=True
+        )
     by_meaning = edge.Query.Nearest(list(search.dense), using=DENSE)
     weights = [search.fusion.sparse, search.fusion.dense]
     fusion: Any = edge.Fusion.Rrf(k=search.fusion.k, weights=weights)  # its stub knows no kinship
     return edge.QueryRequest(
         limit=search.limit,
         query=fusion,
-        prefetches=[edge.Prefetch(limit=CANDIDATES, query=leg) for leg in (by_words, by_meaning)],
+        prefetches=[
+            edge.Prefetch(limit=CANDIDATES, query=leg, filter=which)
+            for leg in (by_words, by_meaning)
+        ],
         with_payload=True,
     )
 

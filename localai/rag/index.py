@@ -51,12 +51,16 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Search:
-    """A question to the index; with a dense vector the two rankings are fused."""
+    """A question to the index; with a dense vector the two rankings are fused.
+
+    With a `root`, only points whose payload names it are found.
+    """
 
     sparse: Sparse
     dense: Sequence[float] | None
     fusion: Fusion
     limit: int
+    root: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import hashlib
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,13 @@ class Ingest:
             seconds=round(time.perf_counter() - started, 3),
         )
 
+    def take(self, sources: Iterable[Source], *, gone: Sequence[str]) -> None:
+        """Take in texts that are no files, each once, and forget those of the paths in `gone`."""
+        works = (self._cut(source, "") for source in sources)
+        while pending := list(islice(works, BATCH)):
+            self._write(pending)
+        self._drop([self._known[path] for path in gone])
+
     def _targets(self, paths: Sequence[Path]) -> list[_Target]:
         """The paths, each once; one inside a folder that was indexed before keeps its names."""
         resolved = dict.fromkeys(map(_resolved, paths))
@@ -134,9 +142,14 @@ class Ingest:
         if known and (known.sha256, known.source) == (source.sha256, source.name):
             self._step(source.name, "unchanged")
             return None
-        chunks = chunk(source.text, source.kind, source.name)
-        file = File(path, str(target.root), source.name, source.sha256, len(chunks))
-        return _Work(source, file, chunks, "updated" if known and known.sha256 else "added")
+        return self._cut(source, str(target.root))
+
+    def _cut(self, source: Source, root: str) -> _Work:
+        chunks = chunk(source.text, source.kind, source.title or source.name)
+        path = str(source.path)
+        file = File(path, root, source.name, source.sha256, len(chunks))
+        is_known = path in self._known and self._known[path].sha256
+        return _Work(source, file, chunks, "updated" if is_known else "added")
 
     def _refuse(self, refused: Refused, target: _Target) -> None:
         name = shown(refused.path, target.base)
@@ -201,6 +214,9 @@ class Ingest:
             for path, file in self._known.items()
             if path not in self._kept and _is_under(path, paths)
         ]
+        self._drop(gone)
+
+    def _drop(self, gone: Sequence[File]) -> None:
         if not gone:
             return
         self._index.forget([_file_id(file.path) for file in gone])
@@ -266,6 +282,7 @@ def _payload(source: Source, piece: Chunk) -> dict[str, str | int]:
     return {
         "file": _file_id(str(source.path)),
         "version": _version(source),
+        "root": str(source.root),
         "source": source.name,
         "title": piece.title,
         "start_line": piece.start_line,

@@ -108,15 +108,16 @@ def _among(key: str, values: Sequence[str]) -> models.FieldCondition:
 
 def _request(search: Search) -> dict[str, Any]:
     by_words = _sparse(search.sparse)
+    which = None if search.root is None else models.Filter(must=[_among("root", [search.root])])
     if search.dense is None:
-        return {"using": SPARSE, "query": by_words}
+        return {"using": SPARSE, "query": by_words, "query_filter": which}
     by_meaning = list(search.dense)
     weights = [search.fusion.sparse, search.fusion.dense]
     return {
         "query": models.RrfQuery(rrf=models.Rrf(k=search.fusion.k, weights=weights)),
         "prefetch": [
-            models.Prefetch(query=by_words, using=SPARSE, limit=CANDIDATES),
-            models.Prefetch(query=by_meaning, using=DENSE, limit=CANDIDATES),
+            models.Prefetch(query=by_words, using=SPARSE, limit=CANDIDATES, filter=which),
+            models.Prefetch(query=by_meaning, using=DENSE, limit=CANDIDATES, filter=which),
         ],
     }
 

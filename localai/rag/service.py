@@ -5,67 +5,42 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from localai.core.clock import Clock
-from localai.core.db import Database
-from localai.core.errors import Conflict, Invalid
-from localai.core.ids import new_id
+from localai.core.errors import Conflict, Invalid, NotFound
 from localai.core.records import Page
-from localai.rag.catalog import Catalog, Entry
-from localai.rag.index import Fusion, Hit, Index, Search, destroy, open_index, preferred_engine
+from localai.rag.catalog import Entry
+from localai.rag.index import Hit
 from localai.rag.ingest import Ingest, must_exist
-from localai.rag.language import is_korean
 from localai.rag.prompt import cited, prompt
 from localai.rag.records import (
-    SHIPPED_MODEL,
     Answer,
     Collection,
     IndexReport,
     Passage,
     Progress,
 )
-from localai.rag.sparse import TOKENIZER_VERSION, query_vector, tokens
+from localai.rag.store import Store
 from localai.rbac.permissions import Actor
-
-if TYPE_CHECKING:
-    from localai.rag.embed import Embedder
 
 MAX_PASSAGES = 100
 
 _NAME = re.compile(r"\w[\w.-]{0,63}")
-# Measured with BM25 on Cranfield, CISI and MED: the static model may only help; a transformer
-# counts as much as the words do.
-_STATIC_FUSION = Fusion(k=10, sparse=1.0, dense=0.5)
-_EQUAL_FUSION = Fusion(k=60, sparse=1.0, dense=1.0)
 
 Messages = Sequence[tuple[str, str]]
 
 
 class Rag:
-    """Collections of documents. `data` is the folder that holds their indexes."""
+    """Collections of documents."""
 
-    def __init__(  # noqa: PLR0913 - a room is handed all that it needs
-        self,
-        database: Database,
-        clock: Clock,
-        data: Path,
-        require: Callable[[Actor, str], None],
-        embedder: Callable[[], "Embedder"],
-        *,
-        model: str = SHIPPED_MODEL,
-    ) -> None:
-        self._catalog = Catalog(database, clock)
-        self._data = data
+    def __init__(self, store: Store, require: Callable[[Actor, str], None]) -> None:
+        self._store = store
+        self._catalog = store.catalog
         self._require = require
-        self._make_embedder = embedder
-        self._model = model
-        self._made: Embedder | None = None
 
     @property
     def engine(self) -> str:
         """What holds new collections on this machine, in words."""
-        return {"edge": "Qdrant edge", "local": "Qdrant local mode"}[preferred_engine()]
+        return {"edge": "Qdrant edge", "local": "Qdrant local mode"}[self._store.engine]
 
     def index(
         self,
@@ -78,9 +53,11 @@ class Rag:
     ) -> IndexReport:
         """Take in the files at or under the paths; see IndexReport. Safe to interrupt."""
         self._require(actor, "rag:write")
-        entry = self._catalog.find(collection) or self._begin(collection, paths)
+        known = self._catalog.find(collection) if _NAME.fullmatch(collection) else None
+        entry = known or self._begin(collection, paths)
         self._check(entry)
-        run = Ingest(self._catalog, entry, self._index(entry), self._embedder, on_progress)
+        store = self._store
+        run = Ingest(self._catalog, entry, store.index(entry), store.embedder, on_progress)
         return run.run(paths, exclude)
 
     def query(self, actor: Actor, text: str, *, collection: str = "default", k: int = 5) -> Answer:
@@ -91,12 +68,12 @@ class Rag:
         if not 1 <= k <= MAX_PASSAGES:
             message = f"{k} passages cannot be asked for"
             raise Invalid(message, hint=f"-k takes a number from 1 to {MAX_PASSAGES}")
-        entry = self._catalog.get(collection)
+        entry = self._find(collection)
         self._check(entry)
         started = time.perf_counter()
-        search = self._search(entry, text, k)
+        search = self._store.search(entry, text, k)
         embedded = time.perf_counter()
-        hits = [] if search is None else self._index(entry).search(search)
+        hits = [] if search is None else self._store.index(entry).search(search)
         timings = {"embed": embedded - started, "search": time.perf_counter() - embedded}
         return Answer(
             question=text,
@@ -133,78 +110,43 @@ class Rag:
     def collections(self, actor: Actor) -> Page[Collection]:
         """Every collection, by name."""
         self._require(actor, "rag:read")
-        items = self._catalog.summary()
+        items = [each for each in self._catalog.summary() if _NAME.fullmatch(each.name)]
         return Page(items, len(items))
 
     def show(self, actor: Actor, name: str) -> Collection:
         """One collection; NotFound where there is none of that name."""
         self._require(actor, "rag:read")
-        self._catalog.get(name)
+        self._find(name)
         return next(each for each in self._catalog.summary() if each.name == name)
 
     def remove(self, actor: Actor, name: str) -> None:
         """Remove a collection and its index; the documents stay."""
         self._require(actor, "rag:write")
-        entry = self._catalog.get(name)
-        self._catalog.remove(name)
-        destroy(self._folder(entry))
+        self._store.remove(self._find(name))
 
     def _begin(self, name: str, paths: Sequence[Path]) -> Entry:
-        """A new, empty collection for the model of the settings, once that is at hand."""
         if not _NAME.fullmatch(name):
             message = f"{name!r} cannot name a collection"
             raise Invalid(message, hint="use letters, digits, - _ and . , at most 64")
         for path in paths:
             must_exist(path)
-        embedder = self._embedder()
-        embedder.load()
-        mine = Entry(
-            name=name,
-            directory=new_id(),
-            engine=preferred_engine(),
-            model=embedder.name,
-            dim=embedder.dim,
-            is_multilingual=embedder.is_multilingual,
-            tokenizer_version=TOKENIZER_VERSION,
-        )
-        self._index(mine).create(mine.dim)
-        entry = self._catalog.add(mine)
-        if entry != mine:  # another process was first
-            destroy(self._folder(mine))
-        return entry
+        return self._store.begin(name)
+
+    def _find(self, name: str) -> Entry:
+        if not _NAME.fullmatch(name):  # what is not a file is not a document
+            raise NotFound(f"there is no collection {name!r}", hint="ai rag collections list")
+        return self._catalog.get(name)
 
     def _check(self, entry: Entry) -> None:
         """Refuse a collection whose vectors cannot be compared with ours."""
-        if entry.model.casefold() != self._model.casefold():
-            message = f"{entry.name} was indexed with {entry.model}, the setting is {self._model}"
+        if not self._store.has_model_of(entry):
+            message = f"{entry.name} was indexed with {entry.model}, not with {self._store.model}"
             again = f"ai rag collections rm {entry.name}, and index again"
             hint = f"ai config set rag.model {entry.model}   or: {again}"
             raise Conflict(message, hint=hint)
-        if entry.tokenizer_version != TOKENIZER_VERSION:
+        if not self._store.is_current(entry):
             message = f"{entry.name} was indexed by another version of localai"
             raise Conflict(message, hint=f"ai rag collections rm {entry.name}, and index again")
-
-    def _search(self, entry: Entry, text: str, k: int) -> Search | None:
-        """The question as vectors, or None where it has no word."""
-        words = tokens(text)
-        if not words:
-            return None
-        # An English model's opinion of Korean is noise, and costs a fifth of the ranking.
-        is_readable = entry.is_multilingual or not is_korean(text)
-        dense = self._embedder().embed_query(text) if is_readable else None
-        fusion = _STATIC_FUSION if entry.model == SHIPPED_MODEL else _EQUAL_FUSION
-        return Search(query_vector(words), dense, fusion, k)
-
-    def _embedder(self) -> "Embedder":
-        if self._made is None:
-            self._made = self._make_embedder()
-        return self._made
-
-    def _index(self, entry: Entry) -> Index:
-        return open_index(entry.engine, self._folder(entry))
-
-    def _folder(self, entry: Entry) -> Path:
-        return self._data / entry.directory
 
 
 def _passage(n: int, hit: Hit) -> Passage:

@@ -28,7 +28,10 @@ _CODE = frozenset(_CODE_LIST.split())
 
 @dataclass(frozen=True)
 class Source:
-    """One file as text; `sha256` is of its bytes, `name` is relative to the root."""
+    """One file as text; `sha256` is of its bytes, `name` is relative to the root.
+
+    A `title` stands before its passages instead of the name.
+    """
 
     path: Path
     root: Path
@@ -36,6 +39,7 @@ class Source:
     text: str
     sha256: str
     kind: Kind
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ database.close()
 @pytest.fixture
 def tables() -> sa.MetaData:
     """Every table of every room."""
-    importlib.import_module("localai.core.audit")
+    for name in ("audit", "counters"):
+        importlib.import_module(f"localai.core.{name}")
     for file in sorted(PACKAGE.glob("*/tables.py")):
         importlib.import_module(f"localai.{file.parent.name}.tables")
     return metadata

@@ -8,7 +8,7 @@ import gguf_models
 import pytest
 from gguf_models import tool_call
 
-from localai.agent.loop import MAX_STEPS, Called, ChatResult, Event
+from localai.agent.loop import MAX_STEPS, Called, ChatResult, Dropped, Event
 from localai.app import App
 
 Turn = Callable[..., list[Event]]
@@ -29,7 +29,7 @@ def turn(app: App, tmp_path: Path) -> Turn:
     """Says one thing to a model that follows the rules; gives the events."""
 
     def say(text: str | None, rules: list[tuple[str, Any]], **options: Any) -> list[Event]:
-        file = gguf_models.scripted(tmp_path / "model.gguf", rules, "Nothing.")
+        file = gguf_models.scripted(tmp_path / "model.gguf", rules, "Nothing.", context=4096)
         app.models.add(app.actor, file)
         engine = app.engine(app.actor, model=None, role="chat", warn=print)
         settings = {"system": None, "with_tools": None, "temperature": 0.0}
@@ -135,3 +135,29 @@ def test_closing_a_turn_midway_keeps_what_was_said(app: App, tmp_path: Path) -> 
     more = app.agent.chat(app.actor, request, engine, app.gate(app.actor))
     assert next(more).kind == "said"
     more.close()
+
+
+def test_a_long_conversation_stays_inside_the_context(app: App, turn: Turn, tmp_path: Path) -> None:
+    """The oldest questions go, it is said, and what is left was mostly read before."""
+    rules = [
+        ("'EARLIER' in messages[0].content | upper and 'code word' in last.content", "Forgotten."),
+        ("'code word' in last.content", "Known."),
+    ]
+    session: str | None = None
+    dropped: list[int] = []
+    cached: list[float] = []
+    for n in range(24):
+        text = f"{'code word' if n in (0, 23) else 'question'} {n} " + "many words " * 30
+        events = turn(text, rules, session=session, with_tools=False)
+        done = result(events)
+        session = done.session
+        dropped += [event.messages for event in events if isinstance(event, Dropped)][:1] or [0]
+        cached.append(done.usage.cached_tokens / done.usage.prompt_tokens)
+        assert done.usage.prompt_tokens < 4096 * 3 // 4 + 100
+    assert done.text == "Forgotten."
+    assert dropped == sorted(dropped)
+    cuts = len(set(dropped)) - 1
+    assert 2 <= cuts <= 4
+    assert all(first % 2 == 0 for first in dropped)
+    assert len(app.history.read(app.actor, session).turns) == 48
+    assert sum(share < 0.7 for share in cached[3:]) == cuts

@@ -1,6 +1,7 @@
 """One contract, held by both engines."""
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,13 @@ def test_the_client_refuses_to_grow_beyond_what_it_can_search(
         index.write([point("c", X, 1)])
     assert index.count() == 2
     assert "pip install qdrant-edge-py" in (caught.value.hint or "")
+
+
+def test_a_search_may_keep_to_one_root(index: Index) -> None:
+    """By words alone, by direction alone and by both; the limit counts what is left."""
+    index.write([point(f"other {n}", X, 1) for n in range(5)])
+    mine = point("mine", X, 1)
+    index.write([replace(mine, payload=mine.payload | {"root": "/here"})])
+    for asked in (search(None, 1, limit=2), search(X, limit=2), search(X, 1, limit=2)):
+        assert names(index, replace(asked, root="/here")) == ["mine"]
+        assert names(index, replace(asked, root="/nowhere")) == []

@@ -13,7 +13,7 @@ import pytest
 from rag_home import READER, WRITER, Room, room, sources
 
 from localai.core.errors import Conflict
-from localai.rag import index, service
+from localai.rag import index, store
 from localai.rag.edge import EdgeIndex
 
 TESTS = Path(__file__).parents[1]
@@ -189,7 +189,7 @@ def test_without_the_wheel_documents_are_indexed_and_found_all_the_same(
     here: Room, documents: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On qdrant-client's local mode, which the collection remembers."""
-    monkeypatch.setattr(service, "preferred_engine", lambda: "local")
+    monkeypatch.setattr(store, "preferred_engine", lambda: "local")
     assert here.rag.engine == "Qdrant local mode"
     here.rag.index(WRITER, [documents])
     (documents / "00.md").unlink()

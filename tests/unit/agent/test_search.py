@@ -23,7 +23,7 @@ SAID = [
 @pytest.fixture
 def history(home: Home) -> History:
     """Conversations of the home."""
-    return History(home.database, home.clock, home.rbac.require, lambda _: None)
+    return History(home.database, home.clock, home.rbac.require, lambda *_: None)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "engine.gpu_layers": ("-1", "0", "33", "-2"),
     "engine.kv_type": ("f16", "q8_0", "q4_0", "q2"),
     "engine.flash_attention": ("true", "off", "Yes", "maybe"),
+    "sessions.keep": ("90d", "52w", "1h", "0"),
     "log.level": ("debug", "info", "error", "loud"),
 }
 

@@ -9,7 +9,8 @@ import pytest
 from rag_home import NOBODY, READER, WRITER, Room, room, sources
 
 from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
-from localai.rag import catalog, service
+from localai.rag import catalog, store
+from localai.rag.records import SHIPPED_MODEL
 from localai.rag.service import Rag
 
 Messages = Sequence[tuple[str, str]]
@@ -86,13 +87,8 @@ def test_a_korean_question_finds_a_korean_passage_without_the_english_model(
     def never() -> object:
         raise AssertionError("the model was asked for")
 
-    rag = Rag(
-        indexed.database,
-        indexed.catalog._clock,
-        indexed.data,
-        lambda *_: None,
-        never,  # type: ignore[arg-type]
-    )
+    words_alone = store.Store(indexed.catalog, indexed.data, never, SHIPPED_MODEL)  # type: ignore[arg-type]
+    rag = Rag(words_alone, lambda *_: None)
     assert sources(rag.query(READER, "여권을 잃어버리면 어떻게 하나요?")) == ["inner/ko.md"]
 
 
@@ -181,7 +177,7 @@ def test_a_collection_of_another_tokenizer_is_a_conflict(
     indexed: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Words cut in another way would not be found."""
-    monkeypatch.setattr(service, "TOKENIZER_VERSION", 2)
+    monkeypatch.setattr(store, "TOKENIZER_VERSION", 2)
     with pytest.raises(Conflict) as caught:
         indexed.rag.query(READER, "kettle")
     assert "ai rag collections rm default" in (caught.value.hint or "")

@@ -1,0 +1,92 @@
+"""What of a long conversation is read."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localai.agent.window import first_kept, room
+from localai.infer.engine import Message, ToolCall
+
+ROOM = 400
+
+
+def _words(text: str) -> int:
+    return len(text.split())
+
+
+def _talk(*sizes: int) -> list[Message]:
+    """Questions and answers in turn, of so many words."""
+    roles = ("user", "assistant")
+    return [Message(roles[n % 2], "word " * size) for n, size in enumerate(sizes)]
+
+
+def _taken(messages: list[Message]) -> int:
+    return sum(_words(message.content) + 8 for message in messages)
+
+
+def test_what_fits_is_read_whole() -> None:
+    """Counted where bytes alone do not show it."""
+    messages = _talk(*[30] * 10)
+    assert first_kept(messages, ROOM, _words) == 0
+    assert first_kept(messages, 10 * 38, _words) == 0
+    assert first_kept(messages, 10 * 38 - 1, _words) > 0
+
+
+def test_a_short_conversation_is_not_counted() -> None:
+    """It costs nothing where it cannot matter."""
+
+    def refuse(text: str) -> int:
+        raise AssertionError(text)
+
+    assert first_kept(_talk(5, 5, 5), ROOM, refuse) == 0
+
+
+def test_half_of_the_room_is_free_afterwards() -> None:
+    """So that the beginning does not move at every question."""
+    messages = _talk(*[30] * 11)
+    first = first_kept(messages, ROOM, _words)
+    assert first == 6
+    assert _taken(messages[first:]) <= ROOM // 2
+    starts = {first_kept(_talk(*[30] * n), ROOM, _words) for n in range(11, 16)}
+    assert starts == {6}
+
+
+def test_results_and_calls_go_with_their_question() -> None:
+    """No tool's answer is read without the call; calls count as words do."""
+    call = ToolCall("1", "write_file", "word " * 150)
+    messages = [
+        *_talk(10, 10, 10),
+        Message("assistant", "", (call,)),
+        Message("tool", "word " * 150, tool_call_id="1"),
+        Message("assistant", "done"),
+        *_talk(150),
+    ]
+    first = first_kept(messages, ROOM, _words)
+    assert messages[first].role == "user"
+    assert first == 6
+
+
+def test_the_last_question_stays_whatever_its_size() -> None:
+    """The engine then says that it is too long."""
+    assert first_kept(_talk(10, 10, 5000), ROOM, _words) == 2
+    assert first_kept(_talk(5000), ROOM, _words) == 0
+
+
+def test_there_is_room_to_answer() -> None:
+    """A quarter of a small context, 1,024 tokens of a large one."""
+    assert room(2000, 100) == 2000 - 100 - 500
+    assert room(32_768, 100) == 32_768 - 100 - 1024
+
+
+@given(st.lists(st.integers(0, 120), min_size=1, max_size=60))
+def test_the_beginning_moves_forward_alone(sizes: list[int]) -> None:
+    """As a conversation grows, and never past its last question."""
+    messages = _talk(*sizes)
+    before = 0
+    for end in range(1, len(messages) + 1):
+        first = first_kept(messages[:end], ROOM, _words)
+        assert first >= before
+        assert messages[first].role == "user"
+        kept = messages[first:end]
+        questions = sum(message.role == "user" for message in kept)
+        assert _taken(kept) <= ROOM or questions == 1
+        before = first
