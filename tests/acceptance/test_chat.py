@@ -324,7 +324,7 @@ def test_one_model_is_for_both(ai: Ai, with_model: Callable[..., str]) -> None:
 
 
 def test_a_broken_model_is_replaced_by_the_other(both: Ai, tmp_path: Path) -> None:
-    """Visibly: on standard error, in the result and in the log; never where it was named."""
+    """Visibly: said, logged and counted; never where it was named."""
     whole = (tmp_path / "coder.gguf").read_bytes()
     (tmp_path / "coder.gguf").write_bytes(whole[: len(whole) // 2])
     asked = both("chat", "fix my python code", "--json")
@@ -333,6 +333,8 @@ def test_a_broken_model_is_replaced_by_the_other(both: Ai, tmp_path: Path) -> No
     assert "cannot be loaded" in asked.err
     logged = (both.home / "logs/localai.log").read_text()
     assert '"model.failed-over"' in logged
+    checks = {each["name"]: each["message"] for each in both("doctor", "--json").json["checks"]}
+    assert checks["models"].endswith("coder did not answer, and another one did: 1")
     named = both("chat", "-m", "coder", "hello")
     assert (named.code, named.out) == (6, "")
     (tmp_path / "coder.gguf").unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
@@ -71,6 +72,27 @@ def test_the_migrated_schema_is_that_of_the_tables(fresh: Database, tables: sa.M
         opts = {"compare_type": True, "include_name": _is_ours}
         context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, tables) == []
+
+
+def test_conversations_of_an_older_version_find_their_projects(tmp_path: Path) -> None:
+    """By where they began, if that is still there."""
+    (tmp_path / "repository" / ".git").mkdir(parents=True)
+    places = [str(tmp_path / "repository"), str(tmp_path / "repository/inner"), "/nowhere"]
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'localai.db'}")
+    config = run._config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        for n, place in enumerate(places):
+            connection.exec_driver_sql(
+                "INSERT INTO sessions VALUES (?, 'kim', 't', ?, 0, 0)", (str(n), place)
+            )
+    engine.dispose()
+    database = Database(tmp_path / "localai.db")
+    with database.read() as connection:
+        found = connection.exec_driver_sql("SELECT project FROM sessions ORDER BY id").all()
+    assert [project for (project,) in found] == [places[0], places[0], ""]
+    database.close()
 
 
 def test_upgrading_twice_changes_nothing(fresh: Database) -> None:
