@@ -5,8 +5,6 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-from localai.core.directories import project
-
 revision = "0005"
 down_revision = "0004"
 
@@ -20,10 +18,15 @@ def upgrade() -> None:
     for workspace in list(connection.scalars(sa.text("SELECT DISTINCT workspace FROM sessions"))):
         connection.execute(
             sa.text("UPDATE sessions SET project = :project WHERE workspace = :workspace"),
-            {"project": project(Path(workspace)), "workspace": workspace},
+            {"project": _project(Path(workspace)), "workspace": workspace},
         )
     op.execute(
         "CREATE TABLE counters (name TEXT NOT NULL, labels TEXT NOT NULL, "
         "value BIGINT NOT NULL, PRIMARY KEY (name, labels))"
     )
     op.execute("PRAGMA user_version = 5")
+
+
+def _project(folder: Path) -> str:
+    roots = (place for place in (folder, *folder.parents) if (place / ".git").exists())
+    return str(next(roots, ""))
