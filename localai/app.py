@@ -4,7 +4,7 @@ import getpass
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from localai.core.audit import Audit
     from localai.core.clock import Clock
     from localai.core.db import Database
+    from localai.core.records import Page
     from localai.core.secrets import Secrets
     from localai.infer.downloads import Downloads, Hub
     from localai.infer.engine import Engine
     from localai.infer.fit import Card
-    from localai.infer.library import GgufInfo, Library
+    from localai.infer.library import GgufInfo, Library, Model
     from localai.infer.local import Local
     from localai.infer.parking import Parking
     from localai.infer.remote import Server
@@ -91,6 +92,8 @@ class App:
     def close(self) -> None:
         """Give back what was opened."""
         self._unload()
+        if server := self.__dict__.get("server"):
+            server.close()
         if "rbac" in self.__dict__:
             self.rbac.close()
         if "database" in self.__dict__:
@@ -418,12 +421,34 @@ class App:
 
         return self.rag.answer(actor, question, collection=collection, k=k, generate=generate)
 
+    def list_models(self, actor: "Actor", warn: Callable[[str], None]) -> "Page[Model]":
+        """The models of this home, and of the server that answers in their place."""
+        from localai.core.records import Page
+        from localai.infer.library import Model
+
+        own = self.models.page(actor)
+        if self.server is None:
+            return own
+        try:
+            names = self.server.models()
+        except LocalaiError as error:
+            warn(f"the server's models are not known: {error.message}")
+            return own
+        roles = {"chat": self.settings[keys.MODELS_CHAT], "code": self.settings[keys.MODELS_CODE]}
+        far = [
+            Model(name, self.server.url, 0, "", "", 0, tuple(r for r in roles if roles[r] == name))
+            for name in names
+        ]
+        return Page([*far, *(replace(each, roles=()) for each in own.items)], len(far) + own.total)
+
     def use_models(self, actor: "Actor", *, chat: str | None, code: str | None) -> None:
         """Choose the models for questions and for code; what is None stays as it is."""
         if not chat and not code:
             raise Invalid("no model was named", hint="ai models use NAME, or --code NAME")
         for key, name in ((keys.MODELS_CHAT, chat), (keys.MODELS_CODE, code)):
-            if name:
+            if name and self.server is not None and name in self.server.models():
+                self.admin.configure(actor, key.name, name)
+            elif name:
                 self.admin.configure(actor, key.name, self.models.get(actor, name).name)
         self._read_settings()
         for room in ("models", "local"):
@@ -469,15 +494,15 @@ class App:
 
     def _names(self, actor: "Actor", role: str) -> tuple[str, ...]:
         """The model for a role, and the one for the other role if that is another."""
-        if self._server is None:
+        if self.server is None:
             return self.models.choose(actor, role)
         self.rbac.require(actor, "models:read")
         roles = {"chat": self.settings[keys.MODELS_CHAT], "code": self.settings[keys.MODELS_CODE]}
         named = [roles[role], *roles.values()]
-        return tuple(dict.fromkeys(filter(None, named))) or (self._server.first,)
+        return tuple(dict.fromkeys(filter(None, named))) or (self.server.first,)
 
     @cached_property
-    def _server(self) -> "Server | None":
+    def server(self) -> "Server | None":
         """Where models answer instead of here."""
         if not (url := self.settings[keys.ENGINE_URL]):
             return None
@@ -494,14 +519,12 @@ class App:
         self._engine = None
 
     def _load(self, actor: "Actor", name: str, warn: Callable[[str], None]) -> "Engine":
-        if self._server is not None:
+        if self.server is not None:
             from localai.infer.remote import Remote
 
-            if self._server.is_overheard:
-                warn(
-                    f"{self._server.url} is not encrypted: others on the way can read what is said"
-                )
-            return Remote(name, self._server, self.settings[keys.ENGINE_CONTEXT] or 0)
+            if self.server.is_overheard:
+                warn(f"{self.server.url} is not encrypted: others on the way can read what is said")
+            return Remote(name, self.server, self.settings[keys.ENGINE_CONTEXT] or 0)
         return self.local.load(actor, name, warn)
 
     @cached_property

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,12 +48,13 @@ def _await(url: str, process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class Scripted:
-    """A server that answers as it is told, and writes down what it was asked."""
+    """A server that answers as it is told, or as `reply` says, and writes down what it is asked."""
 
     url: str
     answers: list[dict[str, Any]] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    reply: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
 def event(text: str = "", **more: Any) -> str:
@@ -96,7 +97,10 @@ class _Handler(BaseHTTPRequestHandler):
         told: Scripted = self.server.scripted  # type: ignore[attr-defined]
         told.asked.append({"path": self.path, **body})
         told.headers.append(dict(self.headers))
-        answer = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]
+        if told.reply:
+            answer = told.reply(body)
+        else:
+            answer = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]
         lines = [f"{line}\n\n".encode() for line in answer.get("lines", [])]
         content = answer.get("content", "").encode()
         length = sum(map(len, lines)) + len(content)

@@ -62,7 +62,7 @@ def pull(
 def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
     """List the models and what each is chosen for."""
     call = Call(ctx, json=json, quiet=quiet)
-    page = call.app.models.page(call.actor)
+    page = call.app.list_models(call.actor, note)
     call.show(page, _table, ids=[model.name for model in page.items])
 
 
@@ -85,7 +85,7 @@ def use(
     """Choose the model for questions (NAME or --chat) and the one for code."""
     call = Call(ctx, json=json)
     call.app.use_models(call.actor, chat=chat or name, code=code)
-    call.show(call.app.models.page(call.actor), _table)
+    call.show(call.app.list_models(call.actor, note), _table)
 
 
 @app.command()
@@ -123,13 +123,15 @@ def _offers(page: "Page[Offer]") -> None:
 
 
 def _table(page: "Page[Model]") -> None:
-    rows = (
-        (each.name, each.roles, each.architecture, each.quantization, each.context)  # noqa: RUF005
-        + (_size(each.size_bytes), each.file)
-        for each in page.items
-    )
     columns = ("NAME", "FOR", "FAMILY", "QUANT", "CONTEXT", "SIZE", "FILE")
-    print_table(columns, rows, empty="no model: ai models pull NAME")
+    print_table(columns, map(_row, page.items), empty="no model: ai models pull NAME")
+
+
+def _row(model: "Model") -> tuple[object, ...]:
+    # A server says neither how large its models are nor how much they read.
+    size, context = _size(model.size_bytes) if model.size_bytes else "", model.context or ""
+    kind = (model.architecture, model.quantization)
+    return model.name, model.roles, *kind, context, size, model.file
 
 
 def _info(model: "ModelInfo") -> None:

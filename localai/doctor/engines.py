@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from localai.app import App
+from localai.core import settings as keys
 from localai.core.counters import counted
 from localai.doctor.report import Check, failed, ok, warning
 from localai.infer import hardware, llamacpp
@@ -47,10 +48,25 @@ def gpu(_: App) -> Check:
     return ok("gpu", f"{card}, and llama.cpp can use it: {'; '.join(room)}")
 
 
+def server(app: App) -> Check:
+    """The inference server, where one is to answer, has the models that were chosen."""
+    if app.server is None:
+        return ok("server", "none is configured; models run in this process")
+    names = app.server.models()
+    chosen = filter(None, (app.settings[keys.MODELS_CHAT], app.settings[keys.MODELS_CODE]))
+    if lost := [name for name in chosen if name not in names]:
+        message = f"{app.server.url} has no model {lost[0]}; it has {', '.join(names)}"
+        return failed("server", message, "ai models use NAME")
+    if app.server.is_overheard:
+        message = f"{app.server.url} is not encrypted: others on the way can read what is said"
+        return warning("server", message, "an https address, or a server on this machine")
+    return ok("server", f"{app.server.url} answers, with {', '.join(names)}")
+
+
 def models(app: App) -> Check:
     """A chat model is there, and its file too."""
     found = app.models.page(app.actor).items
-    if [model.name for model in found] == [STARTER]:
+    if [model.name for model in found] == [STARTER] and app.server is None:
         return warning("models", "only the starter, a tiny model", "ai models pull NAME")
     lost = [model.name for model in found if not Path(model.file).exists()]
     if lost:

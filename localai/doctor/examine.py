@@ -24,6 +24,7 @@ _CHECKS: tuple[Callable[[App], Check], ...] = (
     machine.ports,
     engines.engine,
     engines.gpu,
+    engines.server,
     engines.models,
     engines.documents,
 )

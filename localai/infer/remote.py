@@ -34,6 +34,8 @@ from localai.infer.engine import (
 
 _TRIES: Final = 4
 _LONGEST_WAIT: Final = 30.0
+_FORM: Final = b"response_format"
+_REFUSALS: Final = frozenset({400, 422, 408, 429, 500, 502, 503, 504})
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_LINE: Final = 1 << 20
 _MOST_MODELS: Final = 1000
@@ -141,17 +143,21 @@ class Server:
             self._client = httpx.Client(timeout=self._timeout, headers=headers, trust_env=False)
         request = self._client.build_request(method, f"{self.url}{path}", **options)
         response = self._client.send(request, stream=True)
-        if response.status_code in _AGAIN:
+        if response.status_code in _REFUSALS:
             content = _content(response)
             response.close()
-            raise _Again(response, content)
+            if _FORM in content:
+                raise _UnknownForm(f"{self.url} holds no model to a schema: {_told(content)}")
+            if response.status_code in _AGAIN:
+                raise _Again(response, content)
+            self._refuse(response, content)
         return response
 
     def _refuse(self, response: httpx.Response, content: bytes | None = None) -> None:
         status = response.status_code
         if status == httpx.codes.OK:
             return
-        said = _said(_json(_content(response) if content is None else content, default={}))
+        said = _told(_content(response) if content is None else content)
         told = f"{self.url} says {status}" + (f": {said}" if said else "")
         if status in {401, 403}:
             raise Denied(told, hint="ai secrets set engine-api-key")
@@ -200,7 +206,7 @@ class Remote:
         del citations
         tools = () if schema else tools
         heard = _Heard()
-        events = self._server.events(_body(self.name, messages, tools, sampling, schema))
+        events = self._events(_body(self.name, messages, tools, sampling, schema), schema)
         with closing(events):
             texts = filter(None, map(heard.take, events))
             for delta in answer.deltas(texts, heard.score, with_tools=bool(tools)):
@@ -211,9 +217,23 @@ class Remote:
                 yield from (Delta(tool_call=call) for call in calls)
                 yield replace(delta, finish="tool_calls" if calls else delta.finish)
 
+    def _events(
+        self, body: Mapping[str, Any], schema: Mapping[str, object] | None
+    ) -> Generator[dict[str, Any]]:
+        try:
+            yield from self._server.events(body)
+        except _UnknownForm:
+            # llama.cpp's own form is older than OpenAI's, and some servers know it alone.
+            form = {"type": "json_object", "schema": schema}
+            yield from self._server.events({**body, "response_format": form})
+
     def close(self) -> None:
         """Close the connections."""
         self._server.close()
+
+
+class _UnknownForm(Unavailable):
+    """The server does not know the words in which JSON of a schema was asked for."""
 
 
 class _Again(Exception):
@@ -363,6 +383,10 @@ def _said(event: Mapping[str, Any]) -> str:
     error = event.get("error", event)
     found = error.get("message") or error.get("detail") if isinstance(error, dict) else error
     return str(found or "")[:300]
+
+
+def _told(content: bytes) -> str:
+    return _said(_json(content, default={}))
 
 
 def _count(value: object) -> int:

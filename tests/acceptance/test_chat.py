@@ -282,7 +282,16 @@ def test_a_server_answers_in_the_place_of_a_model(ai: Ai) -> None:
             "From afar.",
             "again",
         ]
+        server.answers = [{"content": '{"data": [{"id": "big"}, {"id": "small"}]}'}]
+        assert ai(*url, "models", "use", "small", **secret).code == 0
+        listed = ai(*url, "models", "list", "--json", **secret).json["items"]
+        told = [(each["name"], each["file"], each["roles"]) for each in listed[:2]]
+        assert told == [("big", server.url, []), ("small", server.url, ["chat"])]
+        checks = ai(*url, "doctor", "--json", **secret).json["checks"]
+        (checked,) = [each["message"] for each in checks if each["name"] == "server"]
+        assert checked == f"{server.url} answers, with big, small"
         server.answers = [{"status": 401, "content": "{}"}]
+        assert "not known" in ai(*url, "models", "list", **secret).err
         refused = ai(*url, "chat", "-m", "big", "hi", **secret)
         assert (refused.code, "sk-12345678" in refused.err) == (3, False)
     gone = ai("--set", "engine.url=http://127.0.0.1:9/v1", "chat", "-m", "big", "hi")

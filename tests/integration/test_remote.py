@@ -1,12 +1,10 @@
-"""The remote engine against llama-cpp-python's server, and against servers that misbehave."""
+"""The remote engine against servers that misbehave."""
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import chat_server
-import gguf_models
 import pytest
 from chat_server import Scripted, event
 
@@ -19,16 +17,6 @@ LOOK = ToolSpec("look", "Look.", {"type": "object", "properties": {"place": {"ty
 KEY = "sk-one-two-three"
 DONE = ["data: [DONE]"]
 USAGE = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """llama-cpp-python's server; it wants a key."""
-    call = gguf_models.tool_call("look", place="서울")
-    rules = [("'look' in last.content", call), ("last.role == 'tool'", "It rains.")]
-    file = gguf_models.scripted(tmp_path_factory.mktemp("m") / "s.gguf", rules, "Hello there.")
-    with chat_server.llama(file, key=KEY) as url:
-        yield url
 
 
 @pytest.fixture
@@ -51,45 +39,6 @@ def _remote(url: str, *, waits: list[float] | None = None, timeout_s: float = 20
 
 def _said(deltas: list[Delta]) -> str:
     return "".join(delta.text for delta in deltas)
-
-
-def test_a_real_server_answers_piece_by_piece(real: str) -> None:
-    """With the usage as far as it is told."""
-    engine = _remote(real)
-    deltas = list(engine.stream(ASKED, sampling=Sampling(temperature=0, max_tokens=20)))
-    assert _said(deltas) == "Hello there."
-    assert len(deltas) > 2
-    assert deltas[-1].finish == "stop"
-    assert deltas[-1].usage is not None
-    assert deltas[-1].usage.completion_tokens > 0
-    assert deltas[-1].usage.ttft_ms > 0
-    engine.close()
-
-
-def test_a_call_that_a_real_server_passes_on_is_read(real: str) -> None:
-    """This one does not take calls out of the text; the result goes back as it should."""
-    engine = _remote(real)
-    asked = [Message("user", "look at Seoul")]
-    deltas = list(engine.stream(asked, tools=[LOOK]))
-    [call] = [delta.tool_call for delta in deltas if delta.tool_call]
-    assert (call.name, json.loads(call.arguments)) == ("look", {"place": "서울"})
-    assert (_said(deltas), deltas[-1].finish) == ("", "tool_calls")
-    turn = Message("assistant", "", (call,))
-    result = Message("tool", "rain", tool_call_id=call.id, name="look")
-    assert _said(list(engine.stream([*asked, turn, result], tools=[LOOK]))) == "It rains."
-    engine.close()
-
-
-def test_a_real_server_lists_its_models_and_wants_its_key(real: str) -> None:
-    """Without the key it refuses."""
-    server = Server(real, key=lambda: KEY, timeout_s=20)
-    assert [Path(name).name for name in server.models()] == ["s.gguf"]
-    assert [server.first] == server.models()
-    server.close()
-    stranger = Server(real, key=lambda: None, timeout_s=20)
-    with pytest.raises(Denied, match="says 401"):
-        list(Remote("model", stranger).stream(ASKED))
-    stranger.close()
 
 
 def test_what_is_asked_for_reaches_the_server(server: Scripted) -> None:
