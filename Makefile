@@ -23,7 +23,7 @@ prove: $(VENV)/.ready
 # Ratios measured in one run; run it on a quiet machine.
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/governance.py --only checks decisions million
 
 check: $(VENV)/.ready

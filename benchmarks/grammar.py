@@ -18,17 +18,21 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 from unittest.mock import patch
 
-import decode
+import contest
 import gguf
 import numpy as np
-from decode import FFN, HEADS, KV_HEADS, LAYERS, VOCABULARY, WIDTH, Measure, Target
+import numpy.typing as npt
+import shapes
+from contest import Measure, Target
 
 from localai.infer import hardware, llamacpp
-from localai.infer.engine import Message, Sampling, ToolSpec
+from localai.infer.engine import Form, Message, Sampling, ToolSpec
 from localai.infer.sampler import Sampler
 
+SHAPE = shapes.SHAPES["0.5b"]
 QUANT = gguf.GGMLQuantizationType.Q8_0
 PASSAGES = 20
 TOOL = ToolSpec(
@@ -53,75 +57,43 @@ ANSWER = [f"{text} {n} [{n % PASSAGES + 1}]. " for n in range(200) for text in (
 
 def write_model(path: Path) -> None:
     """Each token knows its successor: an embedding is its code, an output row is a code."""
-    writer = gguf.GGUFWriter(path, "qwen2")
-    writer.add_context_length(4096)
-    writer.add_block_count(LAYERS)
-    writer.add_embedding_length(WIDTH)
-    writer.add_feed_forward_length(FFN)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_rope_freq_base(1_000_000.0)
+    writer = shapes.begin(path, SHAPE, 4096)
     writer.add_chat_template("{{ messages[-1].content }}")
     tokens, follows = _vocabulary()
-    _add_tokens(writer, tokens)
+    shapes.add_tokens(writer, tokens, controls=1)
     said = tokens[: 256 + len(CALL) + len(ANSWER)]
     numbers = {token: n for n, token in enumerate(said)}
     _add_codes(writer, [numbers.get(follows.get(token, ""), len(said)) for token in said])
     # Nothing is added between the two, and costs what it would cost.
-    kv = WIDTH // HEADS * KV_HEADS
-    for n in range(LAYERS):
-        sizes = [("attn_q", WIDTH, WIDTH), ("attn_k", kv, WIDTH), ("attn_v", kv, WIDTH)]
-        sizes += [("attn_output", WIDTH, WIDTH), ("ffn_down", WIDTH, FFN)]
-        sizes += [("ffn_gate", FFN, WIDTH), ("ffn_up", FFN, WIDTH)]
-        for name, rows, columns in sizes:
-            row = gguf.quantize(np.zeros((1, columns), np.float32), QUANT)
-            writer.add_tensor(f"blk.{n}.{name}.weight", np.tile(row, (rows, 1)), raw_dtype=QUANT)
-        for name, size in (("q", WIDTH), ("k", kv), ("v", kv)):
-            writer.add_tensor(f"blk.{n}.attn_{name}.bias", np.zeros(size, np.float32))
-        for name in ("attn_norm", "ffn_norm"):
-            writer.add_tensor(f"blk.{n}.{name}.weight", np.ones(WIDTH, np.float32))
-    writer.add_tensor("output_norm.weight", np.ones(WIDTH, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    shapes.add_blocks(writer, SHAPE, QUANT, _nothing)
+    shapes.end(writer)
+
+
+def _nothing(_: str, rows: int, columns: int) -> npt.NDArray[Any]:
+    row = gguf.quantize(np.zeros((1, columns), np.float32), QUANT)
+    return np.tile(row, (rows, 1))
 
 
 def _vocabulary() -> tuple[list[str], dict[str, str]]:
-    # GPT-2's letters for the 256 bytes.
-    shown = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    spare = iter(range(256, 512))
-    letters = [chr(byte if byte in shown else next(spare)) for byte in range(256)]
+    letters = shapes.letters()
     call, answer = (
         ["".join(letters[byte] for byte in text.encode()) for text in said]
         for said in (CALL, ANSWER)
     )
     tokens = [*letters, *call, *answer]
-    tokens += [f"filler{n}" for n in range(VOCABULARY - len(tokens) - 1)]
+    tokens += [f"filler{n}" for n in range(SHAPE.vocabulary - len(tokens) - 1)]
     follows = dict(zip(["c", *call], call, strict=False))
     follows |= dict(zip(["a", *answer], answer, strict=False))
     return [*tokens, "<|im_end|>"], follows
 
 
-def _add_tokens(writer: gguf.GGUFWriter, tokens: Sequence[str]) -> None:
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(list(tokens))
-    kinds = [gguf.TokenType.NORMAL] * (len(tokens) - 1) + [gguf.TokenType.CONTROL]
-    writer.add_token_types(kinds)
-    writer.add_token_merges([f"{tokens[0]} {tokens[1]}"])
-    writer.add_eos_token_id(len(tokens) - 1)
-    writer.add_add_bos_token(False)
-
-
 def _add_codes(writer: gguf.GGUFWriter, following: Sequence[int]) -> None:
     """The codes of the first tokens; the one that ends an answer is the last of all."""
     rng = np.random.default_rng(1)
-    codes = rng.choice([-1.0, 1.0], (len(following) + 1, WIDTH)).astype(np.float32)
+    codes = rng.choice([-1.0, 1.0], (len(following) + 1, SHAPE.width)).astype(np.float32)
     end = len(following)
-    spare = gguf.quantize(rng.choice([-1.0, 1.0], (97, WIDTH)).astype(np.float32), QUANT)
-    rest = VOCABULARY - len(following) - 1
+    spare = gguf.quantize(rng.choice([-1.0, 1.0], (97, SHAPE.width)).astype(np.float32), QUANT)
+    rest = SHAPE.vocabulary - len(following) - 1
     fill = np.tile(spare, (rest // len(spare) + 1, 1))[:rest]
     own = gguf.quantize(codes, QUANT)
     embeddings = gguf.quantize(codes[following], QUANT)
@@ -138,7 +110,9 @@ def speed(engine: llamacpp.LlamaCpp, asked: str, tokens: int, *, is_held: bool) 
     tools, citations = (TOOLS, 0) if asked == "c" else ((), PASSAGES)
     hold = Sampler._hold if is_held else lambda *_: None  # noqa: SLF001 - what is measured
     with patch.object(Sampler, "_hold", hold):
-        *_, last = engine.stream([message], tools=tools, sampling=sampling, citations=citations)
+        *_, last = engine.stream(
+            [message], tools=tools, sampling=sampling, form=Form(citations=citations)
+        )
     assert last.usage is not None
     assert last.usage.completion_tokens == tokens, "the model ended early"
     return last.usage.tokens_per_second
@@ -182,16 +156,9 @@ def main() -> int:
             for asked, name in (("c", "call"), ("a", "citations"))
             for how in ("free", "held")
         }
-        speeds: dict[str, list[float]] = {name: [] for name in turns}
-        for turn in range(given.rounds + 1):
-            for name in sorted(turns, reverse=bool(turn % 2)):
-                found = turns[name]()
-                # The first round warms caches and is not counted.
-                if turn:
-                    speeds[name].append(found)
         targets = [Target(f"{name}, held", f"{name}, free", 0.95) for name in ("call", "citations")]
         print(f"{model.name}, {given.threads} threads, {given.tokens} tokens")
-        is_met = decode.report(speeds, targets)
+        is_met = contest.report("tok/s", contest.held(turns, given.rounds), targets)
         took = refusals(engine, 40)
         print(f"\n{'a refused token':<24}{'median ms':>14}{'max':>10}{'tokens':>10}")
         print(f"{'':<24}{statistics.median(took):>14.2f}{max(took):>10.2f}{len(took):>10}")

@@ -410,12 +410,12 @@ class App:
             return self.rag.query(actor, question, collection=collection, k=k)
 
         def generate(messages: "Sequence[tuple[str, str]]", passages: int) -> "Iterator[str]":
-            from localai.infer.engine import Message, Sampling
+            from localai.infer.engine import Form, Message, Sampling
 
             engine = self.engine(actor, model=None, role="chat", warn=warn)
             told = [Message(role, content) for role, content in messages]
             greedy = Sampling(temperature=0)
-            for delta in engine.stream(told, sampling=greedy, citations=passages):
+            for delta in engine.stream(told, sampling=greedy, form=Form(citations=passages)):
                 show(delta.text)
                 yield delta.text
 
@@ -562,6 +562,7 @@ class App:
         max_tokens: int | None,
         seed: int | None,
         schema: Path | None = None,
+        thinks: bool | None = None,
     ) -> "Request":
         """One turn of a conversation, as it is asked for; `schema` is a file."""
         from localai.agent.loop import Request
@@ -569,7 +570,7 @@ class App:
 
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
         shape = _shape(schema) if schema else None
-        return Request(text, session, system, with_tools, sampling, route, shape)
+        return Request(text, session, system, with_tools, sampling, route, shape, thinks)
 
     @cached_property
     def actor(self) -> "Actor":

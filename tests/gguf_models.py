@@ -156,7 +156,12 @@ def scripted(
 
 
 def rambling(
-    path: Path, said: str = "", *, marks: Sequence[str] = (), words: Sequence[str] = ()
+    path: Path,
+    said: str = "",
+    *,
+    marks: Sequence[str] = (),
+    words: Sequence[str] = (),
+    template: str | None = None,
 ) -> Path:
     """A model whose every answer begins with `said` and goes on with any token, all as likely.
 
@@ -173,7 +178,8 @@ def rambling(
     weights = _bigrams(shape, tokens, follows, end="<|im_end|>")
     # Nothing in, nothing out: after such a token each is as good as another.
     weights["token_embd.weight"][[n for n, token in enumerate(tokens) if token not in follows]] = 0
-    file = _Writer(path, shape, 16384, _TOOLS + CHATML + _choice([], {said: start}, said))
+    template = template or _TOOLS + CHATML + _choice([], {said: start}, said)
+    file = _Writer(path, shape, 16384, template)
     file.byte_pairs(tokens, [], marks)
     return file.write(weights)
 

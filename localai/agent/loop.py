@@ -21,6 +21,7 @@ from localai.core.errors import LocalaiError
 from localai.infer.engine import (
     DEFAULT_SAMPLING,
     Engine,
+    Form,
     Message,
     Sampling,
     ToolCall,
@@ -50,6 +51,15 @@ class Said:
     """A piece of the answer, as it is generated."""
 
     kind: ClassVar[Literal["said"]] = "said"
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Thought:
+    """A piece of what a model thinks before it answers; it is shown, and not kept."""
+
+    kind: ClassVar[Literal["thought"]] = "thought"
 
     text: str
 
@@ -91,7 +101,7 @@ class ChatResult:
     usage: Usage
 
 
-Event = Said | Called | Dropped | ChatResult
+Event = Said | Thought | Called | Dropped | ChatResult
 _Proposed = tuple[ToolCall, Receipt | None]
 
 
@@ -108,7 +118,7 @@ class Request:
     """What the user asks for; without text, a conversation goes on after a decision.
 
     `with_tools` None lets the tools in where the model was trained to call them. With a `shape`
-    the answer is JSON, and no tool is called.
+    the answer is JSON, and no tool is called. `thinks` is as an engine takes it.
     """
 
     text: str | None
@@ -118,6 +128,7 @@ class Request:
     sampling: Sampling = DEFAULT_SAMPLING
     route: str = "chat"
     shape: Shape | None = None
+    thinks: bool | None = None
 
 
 @dataclass
@@ -223,11 +234,18 @@ class Agent:
         is_whole = False
         model = engine.name
         schema = request.shape.schema if request.shape else None
-        deltas = engine.stream(messages, tools=tools, sampling=request.sampling, schema=schema)
+        deltas = engine.stream(
+            messages,
+            tools=tools,
+            sampling=request.sampling,
+            form=Form(schema=schema, thinks=request.thinks),
+        )
         try:
             with closing(deltas):
                 for delta in deltas:
                     model = engine.name  # another one may take over before the first word
+                    if delta.thought:
+                        yield Thought(delta.thought)
                     if delta.text:
                         said.append(delta.text)
                         yield Said(delta.text)

@@ -11,8 +11,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.markdown import Markdown
 from rich.segment import Segment
+from rich.text import Text
 
-from localai.cli.console import stdout
+from localai.cli.console import stderr, stdout
 from localai.core.escape import visible
 
 
@@ -118,6 +119,35 @@ class MarkdownAnswer:
         if block.strip():
             self._console.print(_markdown(block))
             self._console.print()
+
+
+class Thoughts:
+    """Writes what a model thinks to stderr, dim on a terminal."""
+
+    def __init__(self) -> None:
+        self._console = stderr()
+        self._is_open = False
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """End the last line."""
+        self.rest()
+
+    def add(self, text: str) -> None:
+        """Show a piece."""
+        if not self._is_open and not (text := text.lstrip()):
+            return
+        self._is_open = True
+        self._console.print(Text(visible(text, lines=True), "dim"), end="", soft_wrap=True)
+
+    def rest(self) -> None:
+        """End the thought."""
+        if self._is_open:
+            self._console.print("\n")
+            self._is_open = False
 
 
 class Newest:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Exit
 
-from localai.cli.answer import answer
+from localai.cli.answer import Thoughts, answer
 from localai.cli.call import Call, Json, is_terminal, noun
 from localai.cli.console import json_text, note, print_json
 from localai.cli.exits import report
@@ -42,6 +42,9 @@ def chat(
     session: Annotated[str | None, typer.Option(metavar="ID", help="Go on with this one.")] = None,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="Who the model is.")] = None,
     tools: Annotated[bool | None, typer.Option("--tools/--no-tools", help="May it act?")] = None,
+    think: Annotated[
+        bool | None, typer.Option("--think/--no-think", help="First on stderr, where it can?")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Length of an answer.")] = None,
     temperature: Annotated[
         float | None, typer.Option(min=0, max=2, help="0 is the likeliest; the model has its own.")
@@ -74,6 +77,7 @@ def chat(
         options={
             "system": system,
             "with_tools": tools,
+            "thinks": think,
             "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
@@ -159,8 +163,12 @@ class Speaking:
         self._session = app.agent.session(actor, self._session, text)
         request = replace(request, session=self._session)
         events = app.agent.chat(actor, request, engine, self._gate)
-        with closing(events), self._shown as shown:
+        with closing(events), self._shown as shown, Thoughts() as thoughts:
             for event in events:
+                if event.kind == "thought":
+                    thoughts.add(event.text)
+                else:
+                    thoughts.rest()
                 if self._is_stream:
                     print(json_text({"event": event.kind, **asdict(event)}), flush=True)
                 if event.kind == "said":
@@ -170,7 +178,7 @@ class Speaking:
                     note(_told(event))
                 elif event.kind == "dropped":
                     note(f"[the first {event.messages} messages no longer fit and are not read]")
-                else:
+                elif event.kind == "done":
                     result = event
         return result
 

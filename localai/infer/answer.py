@@ -6,10 +6,10 @@ Pure: any engine that has tokens can use it.
 import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from time import perf_counter
 
-from localai.infer.engine import Delta, Finish, Usage
+from localai.infer.engine import Delta, Finish, ToolCall, Usage
+from localai.infer.thinking import Thought, split
 from localai.infer.toolcalls import ToolCallParser
 
 
@@ -56,23 +56,34 @@ def texts(pieces: Iterable[bytes], *, drop_space: bool = False) -> Iterator[str]
             prefix = ""
 
 
-def deltas(answer: Iterable[str], score: Score, *, with_tools: bool) -> Iterator[Delta]:
-    """The deltas of `answer`, the last with usage; tool calls are sought only `with_tools`."""
-    if with_tools:
-        yield from _with_calls(answer, score)
-    else:
-        yield from map(Delta, answer)
+def deltas(
+    answer: Iterable[str], score: Score, *, with_tools: bool, is_thinking: bool = False
+) -> Iterator[Delta]:
+    """The deltas of `answer`, the last with usage; tool calls are sought only `with_tools`.
+
+    `is_thinking` where the prompt ends with the tag that begins a thought.
+    """
+    pieces = split(answer, is_thinking=is_thinking)
+    yield from _with_calls(pieces, score) if with_tools else map(_delta, pieces)
     yield Delta(usage=score.usage(), finish=score.finish)
 
 
-def _with_calls(answer: Iterable[str], score: Score) -> Iterator[Delta]:
+def _with_calls(pieces: Iterable[str], score: Score) -> Iterator[Delta]:
     parser = ToolCallParser()
     called = False
-    for found in chain(chain.from_iterable(map(parser.feed, answer)), parser.finish()):
-        if isinstance(found, str):
-            yield Delta(found)
-        else:
-            called = True
-            yield Delta(tool_call=found)
+    for piece in pieces:
+        found = [piece] if isinstance(piece, Thought) else parser.feed(piece)
+        for delta in map(_delta, found):
+            called = called or delta.tool_call is not None
+            yield delta
+    for delta in map(_delta, parser.finish()):
+        called = called or delta.tool_call is not None
+        yield delta
     if called and score.finish == "stop":
         score.finish = "tool_calls"
+
+
+def _delta(found: str | ToolCall) -> Delta:
+    if isinstance(found, ToolCall):
+        return Delta(tool_call=found)
+    return Delta(thought=str(found)) if isinstance(found, Thought) else Delta(found)

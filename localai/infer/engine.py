@@ -71,6 +71,27 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What an answer must be like.
+
+    `citations` is how many passages it may cite, as [1] or [1, 2]; 0 where it cites none. With a
+    JSON `schema` all of it is one value of that, and no tool is called. An engine that cannot hold
+    a model to these, or to the form of a call, lets it write. A model that can think before it
+    answers does so if `thinks`, or as its own template has it where that is None; never where
+    the answer is held to citations or a schema.
+    """
+
+    citations: int = 0
+    schema: Mapping[str, object] | None = None
+    thinks: bool | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the answer is held to anything."""
+        return self.citations > 0 or self.schema is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What an answer cost; `cached_tokens` of the prompt were still in memory.
 
@@ -88,16 +109,19 @@ class Usage:
 class Delta:
     """One step of a streamed answer; the last one carries `usage` and `finish`.
 
-    A call comes with the `receipt` of its generation, if the engine can give one.
+    A `thought` is what a model thinks before it answers, and no part of the answer. A call comes
+    with the `receipt` of its generation, if the engine can give one.
     """
 
     text: str = ""
+    thought: str = ""
     tool_call: ToolCall | None = None
     receipt: Receipt | None = None
     usage: Usage | None = None
     finish: Finish | None = None
 
 
+FREE = Form()
 DEFAULT_SAMPLING = Sampling()
 USUAL_SAMPLING = Sampling(temperature=0.7, top_p=0.95, top_k=40, min_p=0.05)
 
@@ -132,15 +156,9 @@ class Engine(Protocol):
         *,
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
-        citations: int = 0,
-        schema: Mapping[str, object] | None = None,
+        form: Form = FREE,
     ) -> Generator[Delta]:
-        """Answer `messages`; closing the iterator midway leaves the engine usable.
-
-        `citations` is how many passages the answer may cite, as [1] or [1, 2]; 0 where it cites
-        none. With a JSON `schema` the whole answer is one value of it, and no tool is called. An
-        engine that cannot hold a model to that, or to the form of a call, lets it write.
-        """
+        """Answer `messages` in the form; closing the iterator midway leaves the engine usable."""
 
     def close(self) -> None:
         """Give the memory back; the engine cannot be used afterwards."""

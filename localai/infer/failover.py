@@ -4,7 +4,16 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 
 from localai.core.errors import LocalaiError, NotFound, Unavailable
-from localai.infer.engine import DEFAULT_SAMPLING, Delta, Engine, Message, Sampling, ToolSpec
+from localai.infer.engine import (
+    DEFAULT_SAMPLING,
+    FREE,
+    Delta,
+    Engine,
+    Form,
+    Message,
+    Sampling,
+    ToolSpec,
+)
 
 # What counts them in the database, by `model`: the one that did not answer.
 FAILOVERS = "localai_model_failovers_total"
@@ -59,15 +68,12 @@ class Failover:
         *,
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
-        citations: int = 0,
-        schema: Mapping[str, object] | None = None,
+        form: Form = FREE,
     ) -> Generator[Delta]:
         """Answer with the engine at hand, or with the next where it dies before the first word."""
         while True:
             engine, is_begun = self._load(), False
-            answer = engine.stream(
-                messages, tools=tools, sampling=sampling, citations=citations, schema=schema
-            )
+            answer = engine.stream(messages, tools=tools, sampling=sampling, form=form)
             try:
                 with closing(answer):
                     for delta in answer:

@@ -10,7 +10,7 @@ import re
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from functools import cached_property, partial
@@ -22,12 +22,13 @@ from llama_cpp import llama_cpp as lib
 
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.infer import answer, grammar, hardware
-from localai.infer.engine import DEFAULT_SAMPLING, Delta, Message, Sampling, ToolSpec
+from localai.infer.engine import DEFAULT_SAMPLING, FREE, Delta, Form, Message, Sampling, ToolSpec
 from localai.infer.fit import BATCH, BATCH_GPU, DEFAULT_CONTEXT, Card, fewer
 from localai.infer.parking import Parked, Parking
 from localai.infer.prompt import ChatTemplate, Specials, shared
 from localai.infer.receipt import Receipt, Weights, file_sha256, text_sha256, tokens_sha256
 from localai.infer.sampler import Bounds, Sampler, Words, recommended, settled
+from localai.infer.thinking import BEGIN, END
 from localai.infer.toolcalls import CLOSE, OPEN
 
 REQUIREMENT: Final = hardware.REQUIREMENT
@@ -43,6 +44,7 @@ _KV_TYPES: Final = {
     "q4_0": lib.GGML_TYPE_Q4_0,
 }
 _OUT_OF_MEMORY: Final = re.compile(r"alloc|out of memory", re.IGNORECASE)
+_SHOWN: Final = frozenset({OPEN, CLOSE, BEGIN, END})
 _HINT: Final = "the file may be broken: ai models rm NAME, then add a fresh copy"
 _complaints: deque[str] = deque(maxlen=4)
 
@@ -261,8 +263,7 @@ class LlamaCpp:
         *,
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
-        citations: int = 0,
-        schema: Mapping[str, object] | None = None,
+        form: Form = FREE,
     ) -> Generator[Delta]:
         """Answer `messages` token by token; calls, citations and JSON are well formed."""
         if not self._turn.acquire(blocking=False):
@@ -270,16 +271,18 @@ class LlamaCpp:
         try:
             if not self._free.alive:
                 raise Unavailable(f"{self.name} is closed")
-            tools = tools if schema is None else ()
+            tools = tools if form.schema is None else ()
             score = answer.Score()
-            prompt = self._prompt(messages, tools)
+            text = grammar.answer(form.citations, form.schema)
+            prompt, is_thinking = self._prompt(messages, tools, form)
             score.prompt, score.cached = len(prompt), self._rewind(prompt)
-            text = grammar.answer(citations, schema)
             bounds = Bounds(text, partial(self._calls_of, tools) if tools else None)
             drawn = settled(sampling, self._own)
             pieces = self._pieces(prompt[score.cached :], drawn, bounds, score)
             texts = answer.texts(pieces, drop_space=self._vocabulary.begins_with_space)
-            for delta in answer.deltas(texts, score, with_tools=bool(tools)):
+            for delta in answer.deltas(
+                texts, score, with_tools=bool(tools), is_thinking=is_thinking
+            ):
                 is_call = delta.tool_call is not None
                 yield replace(delta, receipt=self._receipt(prompt, drawn)) if is_call else delta
         finally:
@@ -297,13 +300,19 @@ class LlamaCpp:
             prompt_sha256=tokens_sha256(prompt),
         )
 
-    def _prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[int]:
-        prompt = self._vocabulary.tokenize(self._template.render(messages, tools))
+    def _prompt(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], form: Form
+    ) -> tuple[list[int], bool]:
+        """The tokens of the prompt, and whether a thought begins with its end."""
+        thinks = False if form.is_held else form.thinks
+        pieces = self._template.render(messages, tools, thinks=thinks)
+        is_thinking = "".join(pieces[-2:]).rstrip().endswith(BEGIN)
+        prompt = self._vocabulary.tokenize(pieces)
         if len(prompt) >= self.context:
             sizes = f"{len(prompt):,} tokens, the model's context is {self.context:,}"
             hint = "start a new conversation, or send less text"
             raise Invalid(f"the conversation is {sizes}", hint=hint)
-        return prompt
+        return prompt, is_thinking
 
     def _calls_of(self, tools: Sequence[ToolSpec]) -> str:
         """The grammar of calls, kept until there are other tools."""
@@ -412,8 +421,8 @@ class _Vocabulary:
         if lib.llama_vocab_is_eog(self._vocab, token):
             return None
         steers = lib.llama_vocab_get_attr(self._vocab, token) & _CONTROL
-        # Some vocabularies count a tool call's tags among the tokens that steer.
-        return b"" if steers and self._text(token) not in {OPEN, CLOSE} else self._spell(token)
+        # Some vocabularies count the tags of calls and thoughts among the tokens that steer.
+        return b"" if steers and self._text(token) not in _SHOWN else self._spell(token)
 
     def _specials(self) -> Specials:
         return Specials(

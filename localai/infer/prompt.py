@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from localai.core.errors import Invalid
 from localai.infer.engine import Message, ToolCall, ToolSpec
+from localai.infer.thinking import BEGIN, END
 from localai.infer.toolcalls import CLOSE, OPEN
 
 CHATML = (
@@ -75,32 +76,50 @@ class ChatTemplate:
         self._control = _pattern(specials.control)
         self._everything = _pattern((*specials.control, *marks))
 
-    def render(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[str]:
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        *,
+        thinks: bool | None = None,
+    ) -> list[str]:
         """The prompt, in pieces to be tokenised one by one, special tokens included.
 
         A special token spelt inside a content is cut in two, between pieces, so that neither
         half is the token; a prompt without one is a single piece, tokenised as it always was.
         Rendering the contents themselves, rather than placeholders, keeps the templates that
-        look into them true.
+        look into them true. `thinks` asks for a thought before the answer, or for none, of models
+        that can do both; None is as the template has it.
         """
         if not self.native_tools:
             messages, tools = _as_text(messages, tools), ()
         seam = f"0seam{secrets.token_hex(12)}"
+        # Qwen3 and SmolLM3 call it by the first name, Granite by the second.
+        asked = {} if thinks is None else {"enable_thinking": thinks, "thinking": thinks}
         try:
-            text = self._fill(messages, tools, seam)
+            text = self._fill(messages, tools, seam, asked)
         except Invalid:
             if messages[0].role != "system" or len(messages) == 1:
                 raise
-            text = self._fill(_without_system(messages), tools, seam)
+            text = self._fill(_without_system(messages), tools, seam, asked)
+        if thinks is False and text.rstrip().endswith(BEGIN):
+            text = f"{text.rstrip()}\n\n{END}\n\n"  # the template cannot leave it out
         return text.split(seam)
 
-    def _fill(self, messages: Sequence[Message], tools: Sequence[ToolSpec], seam: str) -> str:
+    def _fill(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],
+        seam: str,
+        asked: Mapping[str, bool],
+    ) -> str:
         try:
             return self._template.render(
                 messages=[self._message(message, seam) for message in messages],
                 tools=[_cut(tool.described, self._everything, seam) for tool in tools] or None,
                 add_generation_prompt=True,
                 **self._tokens,
+                **asked,
             )
         # The template is a stranger's program: whatever it raises, it refuses.
         except Exception as error:

@@ -24,13 +24,16 @@ from localai.core.log import logger
 from localai.infer import answer
 from localai.infer.engine import (
     DEFAULT_SAMPLING,
+    FREE,
     USUAL_SAMPLING,
     Delta,
+    Form,
     Message,
     Sampling,
     ToolCall,
     ToolSpec,
 )
+from localai.infer.thinking import Thought
 
 _TRIES: Final = 4
 _LONGEST_WAIT: Final = 30.0
@@ -196,17 +199,19 @@ class Remote:
         *,
         tools: Sequence[ToolSpec] = (),
         sampling: Sampling = DEFAULT_SAMPLING,
-        citations: int = 0,
-        schema: Mapping[str, object] | None = None,
+        form: Form = FREE,
     ) -> Generator[Delta]:
         """Answer `messages` as the server's deltas come; citations are left to the model.
 
         A call that the server passes on as the model wrote it is read here.
         """
-        del citations
-        tools = () if schema else tools
+        tools = tools if form.schema is None else ()
+        thinks = False if form.is_held else form.thinks
         heard = _Heard()
-        events = self._events(_body(self.name, messages, tools, sampling, schema), schema)
+        body = _body(self.name, messages, tools, sampling, form.schema)
+        if thinks is not None:  # as llama-server and vLLM hand it to a model's template
+            body["chat_template_kwargs"] = {"enable_thinking": thinks}
+        events = self._events(body, form.schema)
         with closing(events):
             texts = filter(None, map(heard.take, events))
             for delta in answer.deltas(texts, heard.score, with_tools=bool(tools)):
@@ -259,7 +264,7 @@ class _Heard:
     _calls: dict[int, _Called] = field(default_factory=dict)
 
     def take(self, event: Mapping[str, Any]) -> str:
-        """Keep what the event says; returns its text."""
+        """Keep what the event says; returns its text, or its thought."""
         try:
             return self._take(event)
         except (AttributeError, LookupError, TypeError) as error:
@@ -280,10 +285,11 @@ class _Heard:
         delta = choice.get("delta") or {}
         self._take_calls(delta.get("tool_calls") or ())
         text = delta.get("content") or ""
-        if text or self._calls:
+        thought = delta.get("reasoning_content") or delta.get("reasoning") or ""
+        if text or thought or self._calls:
             self.score.tick()
             self.score.completion += 1
-        return str(text)
+        return str(text) if text else Thought(thought)
 
     def calls(self) -> list[ToolCall]:
         """The calls that the server took out of the text."""

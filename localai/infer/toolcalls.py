@@ -36,7 +36,7 @@ class ToolCallParser:
             yield from self._call(before) if self._inside else self._text(before)
             self._held, self._inside = after, not self._inside
         if not self._inside:
-            keep = _tag_start(self._held)
+            keep = tag_start(self._held, OPEN)
             ready, self._held = (
                 self._held[: len(self._held) - keep],
                 self._held[len(self._held) - keep :],
@@ -109,7 +109,7 @@ def _expect(text: str, at: int, char: str) -> int:
     return at + 1
 
 
-def _tag_start(text: str) -> int:
-    """How many characters at the end of `text` may begin the opening tag."""
-    longest = min(len(text), len(OPEN) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(OPEN[:n])), 0)
+def tag_start(text: str, tag: str) -> int:
+    """How many characters at the end of `text` may begin the tag."""
+    longest = min(len(text), len(tag) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(tag[:n])), 0)

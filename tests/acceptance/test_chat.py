@@ -348,3 +348,14 @@ def test_a_broken_model_is_replaced_by_the_other(both: Ai, tmp_path: Path) -> No
     assert (named.code, named.out) == (6, "")
     (tmp_path / "coder.gguf").unlink()
     assert "the file of coder is gone" in both("chat", "--code", "hello").err
+
+
+def test_a_thought_is_shown_beside_the_answer(ai: Ai, with_model: Callable[..., str]) -> None:
+    """On standard error, so that a pipe has the answer alone; it is not kept."""
+    with_model(default="<think>\nTwo and\x1b[2J two.\n</think>\n\nFour.")
+    asked = ai("chat", "2 + 2?")
+    assert (asked.out, asked.err) == ("Four.\n", "Two and\\u{001B}[2J two.\n\n\n")
+    stream = ai("chat", "-c", "again", "--json", "--stream").out.splitlines()
+    assert json.loads(stream[0])["event"] == "thought"
+    assert json.loads(stream[-1])["text"] == "Four."
+    assert "Two and" not in ai("sessions", "show", _only(ai)).out

@@ -12,7 +12,7 @@ from chat_server import event
 
 from localai.core.errors import Denied, Unavailable
 from localai.infer import llamacpp
-from localai.infer.engine import Delta, Engine, Message, Sampling, ToolSpec
+from localai.infer.engine import Delta, Engine, Form, Message, Sampling, ToolSpec
 from localai.infer.failover import Failover
 from localai.infer.remote import Remote, Server
 
@@ -143,7 +143,7 @@ def test_a_call_and_its_result(engine: Engine) -> None:
 def test_an_answer_of_a_schema(engine: Engine) -> None:
     """One value and nothing else; tools are out of question."""
     asked = [Message("user", "a city")]
-    deltas = list(engine.stream(asked, tools=[LOOK], sampling=GREEDY, schema=CITY))
+    deltas = list(engine.stream(asked, tools=[LOOK], sampling=GREEDY, form=Form(schema=CITY)))
     assert json.loads(_said(deltas)) == {"city": "Seoul"}
 
 

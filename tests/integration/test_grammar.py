@@ -15,7 +15,7 @@ from llama_cpp import llama_cpp as lib
 
 from localai.core.errors import Unavailable
 from localai.infer import answer, grammar, llamacpp, sampler, schema
-from localai.infer.engine import Delta, Message, Sampling, ToolCall, ToolSpec
+from localai.infer.engine import FREE, Delta, Form, Message, Sampling, ToolCall, ToolSpec
 from localai.rag.prompt import _CODE, cited
 
 ASKED = [Message("user", "go")]
@@ -231,7 +231,9 @@ def test_an_answer_of_a_schema_fits_it(model: Model, wanted: dict[str, Any]) -> 
     engine = model(f"Sure: {TAG}", marks=(), words=WORDS)
     whole = 0
     for seed in SEEDS:
-        deltas = list(engine.stream(ASKED, sampling=_wild(seed), tools=TOOLS, schema=wanted))
+        deltas = list(
+            engine.stream(ASKED, sampling=_wild(seed), tools=TOOLS, form=Form(schema=wanted))
+        )
         assert _calls(deltas) == []
         if deltas[-1].finish == "stop":
             schema.check(_said(deltas), wanted)
@@ -244,7 +246,7 @@ def test_without_a_grammar_the_same_model_writes_no_json(model: Model) -> None:
     """So the test above can fail."""
     engine = model(f"Sure: {TAG}", marks=(), words=WORDS)
     for seed in SEEDS:
-        said = _said(list(engine.stream(ASKED, sampling=_wild(seed), schema=LIST)))
+        said = _said(list(engine.stream(ASKED, sampling=_wild(seed), form=Form(schema=LIST))))
         with pytest.raises(Unavailable):
             schema.check(said, LIST)
 
@@ -254,7 +256,7 @@ def test_citations_are_of_passages_that_are_there(model: Model) -> None:
     engine = model(words=CITING)
     found = 0
     for seed in range(30):
-        deltas = list(engine.stream(ASKED, sampling=_wild(seed), citations=12))
+        deltas = list(engine.stream(ASKED, sampling=_wild(seed), form=Form(citations=12)))
         text = _said(deltas)
         assert deltas[-1].finish == "stop"
         assert cited(text, 12) == text
@@ -420,7 +422,7 @@ def test_a_grammar_that_nothing_satisfies_is_let_go_of(
 ) -> None:
     """llama.cpp would end the process over the next token."""
     monkeypatch.setattr(grammar, "citations", lambda _: 'root ::= "a" <[999999]>')
-    deltas = list(model().stream(ASKED, sampling=_wild(1), citations=1))
+    deltas = list(model().stream(ASKED, sampling=_wild(1), form=Form(citations=1)))
     assert _said(deltas)[0] == "a"
     assert len(_said(deltas)) > 2
 
@@ -431,14 +433,14 @@ def test_a_token_that_is_not_shown_is_not_drawn(
     """The grammar would count letters that nobody reads."""
     monkeypatch.setattr(grammar, "citations", lambda _: 'root ::= "<|im_start|>"')
     for seed in SEEDS:
-        deltas = list(model().stream(ASKED, sampling=_wild(seed), citations=1))
+        deltas = list(model().stream(ASKED, sampling=_wild(seed), form=Form(citations=1)))
         assert _said(deltas) == "<|im_start|>"
 
 
 def test_citations_and_calls_go_together(model: Model) -> None:
     """A call's own grammar takes over at its tag."""
     engine = model(f"As in [2]. {TAG}", words=CITING)
-    deltas = list(engine.stream(ASKED, tools=TOOLS, citations=2, sampling=_wild(2)))
+    deltas = list(engine.stream(ASKED, tools=TOOLS, form=Form(citations=2), sampling=_wild(2)))
     assert _said(deltas) == "As in [2]. "
     assert _calls(deltas)
     assert all(map(_is_right, _calls(deltas)))
@@ -465,13 +467,13 @@ def test_what_llamacpp_made_is_freed(model: Model, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sampler.lib, "llama_sampler_free", counted(-1, free))
     engine = model(f"Well. {TAG}", marks=(), words=WORDS)
     for length in range(1, 8):
-        stream = engine.stream(ASKED, tools=TOOLS, citations=3, sampling=_wild(length))
+        stream = engine.stream(ASKED, tools=TOOLS, form=Form(citations=3), sampling=_wild(length))
         next(stream)
         assert alive == 2
         list(zip(range(length), stream, strict=False))
         stream.close()
         assert alive == 0
-    *_, last = engine.stream(ASKED, tools=TOOLS, citations=3, sampling=_wild(0))
+    *_, last = engine.stream(ASKED, tools=TOOLS, form=Form(citations=3), sampling=_wild(0))
     assert last.finish == "tool_calls"
     assert alive == 0
 
@@ -503,7 +505,7 @@ def test_without_a_grammar_tokens_are_drawn_as_llamacpp_draws_them(
 
 def _reference(engine: llamacpp.LlamaCpp, sampling: Sampling) -> Iterator[bytes]:
     """What llama.cpp's own loop says, in the same memory."""
-    prompt = engine._prompt(ASKED, ())
+    prompt = engine._prompt(ASKED, (), FREE)[0]
     engine._evaluate(prompt[engine._rewind(prompt) :])
     chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
     steps = [lib.llama_sampler_init_greedy()]

@@ -9,7 +9,7 @@ import pytest
 from chat_server import Scripted, event
 
 from localai.core.errors import Denied, Invalid, LocalaiError, NotFound, Unavailable
-from localai.infer.engine import Delta, Message, Sampling, ToolCall, ToolSpec, Usage
+from localai.infer.engine import Delta, Form, Message, Sampling, ToolCall, ToolSpec, Usage
 from localai.infer.remote import Remote, Server
 
 ASKED = [Message("user", "hi")]
@@ -52,7 +52,7 @@ def test_what_is_asked_for_reaches_the_server(server: Scripted) -> None:
         Message("tool", "rain", tool_call_id="c1", name="look"),
     ]
     list(engine.stream(messages, tools=[LOOK], sampling=Sampling(0, 7, 3, top_p=0.5)))
-    list(engine.stream(ASKED, tools=[LOOK], schema={"type": "integer"}))
+    list(engine.stream(ASKED, tools=[LOOK], form=Form(schema={"type": "integer"})))
     first, second = server.asked
     assert first["path"] == "/v1/chat/completions"
     assert first["stream"] is True
@@ -69,6 +69,26 @@ def test_what_is_asked_for_reaches_the_server(server: Scripted) -> None:
     assert KEY not in json.dumps(server.asked)
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
     engine.close()
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_thoughts_are_told_apart(server: Scripted, name: str) -> None:
+    """By either of the names that servers have for them, or by tags in the text."""
+    for lines in (
+        [event(**{name: "Hm. "}), event(**{name: "Two?"}), event("Two.")],
+        [event("<think>Hm. "), event("Two?</th"), event("ink>\n\nTwo.")],
+    ):
+        server.answers = [{"lines": [*lines, *DONE]}]
+        engine = _remote(server.url)
+        deltas = list(engine.stream(ASKED, tools=[LOOK]))
+        assert "".join(delta.thought for delta in deltas) == "Hm. Two?"
+        assert _said(deltas) == "Two."
+        list(engine.stream(ASKED, form=Form(thinks=False)))
+        list(engine.stream(ASKED, form=Form(schema={"type": "integer"}, thinks=True)))
+        engine.close()
+    assert "chat_template_kwargs" not in server.asked[0]
+    kwargs = [asked.get("chat_template_kwargs") for asked in server.asked[1:3]]
+    assert kwargs == [{"enable_thinking": False}] * 2
 
 
 def test_calls_come_in_pieces(server: Scripted) -> None:

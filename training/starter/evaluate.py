@@ -21,7 +21,7 @@ from localai.agent.history import Turn
 from localai.agent.loop import Called, Request, Said
 from localai.app import App
 from localai.core.errors import LocalaiError
-from localai.infer.engine import Engine, Sampling
+from localai.infer.engine import Engine, Form, Sampling
 from localai.infer.library import STARTER
 from localai.rag.prompt import cited
 
@@ -118,7 +118,9 @@ class Examination:
         """What `ai rag query` answers from these passages."""
         messages = exchange.messages[:-1]
         count = messages[-1].content.count("<passage ")
-        deltas = self._engine.stream(messages, sampling=Sampling(temperature=0), citations=count)
+        deltas = self._engine.stream(
+            messages, sampling=Sampling(temperature=0), form=Form(citations=count)
+        )
         return cited("".join(delta.text for delta in deltas).strip(), count)
 
     def _chat(self, exchange: Exchange) -> str:
