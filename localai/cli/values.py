@@ -1,9 +1,10 @@
-"""How arguments become values: text, whole numbers, flags and paths here, the rest by Typer itself.
+"""How arguments become values: text, numbers, flags and paths here, the rest by Typer itself.
 
 Typer builds a pydantic adapter for every parameter, even for one that was not given, and
 importing pydantic costs a quarter of a start. What these few types need is a line each.
 """
 
+from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
@@ -12,15 +13,15 @@ import typer.core
 from typer import BadParameter
 from typer._coercion import RuntimeParam, TypeDescriptor, build_runtime_param
 
-_PLAIN = (str, int, bool, Path)
+_PLAIN = (str, int, float, bool, Path)
 
 
 class Plain(RuntimeParam):
-    """One value or several of str, int, bool or Path."""
+    """One value or several of str, int, float, bool or Path."""
 
     def _coerce_value(self, value: Any, param: Any, ctx: Any) -> Any:
         kind = _kind(self.annotation)
-        read = _whole if kind is int else kind
+        read = {int: _whole, float: _real}.get(kind, kind)
         try:
             found = [read(each) for each in value] if _is_list(self.annotation) else read(value)
         except ValueError as error:
@@ -71,3 +72,13 @@ def _whole(text: str) -> int:
         return int(text)
     except ValueError as error:
         raise ValueError(f"{text!r} is not a valid integer.") from error
+
+
+def _real(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a valid number.") from error
+    if not isfinite(number):
+        raise ValueError(f"{text!r} is not a valid number.")
+    return number

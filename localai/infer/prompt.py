@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise, takewhile
 
 import jinja2
-from jinja2 import meta
+from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from localai.core.errors import Invalid
@@ -58,14 +58,16 @@ class ChatTemplate:
         env.filters["tojson"] = _tojson
         env.globals.update(raise_exception=_refuse, strftime_now=_strftime_now)
         try:
-            self._template = env.from_string(source)
-            names = meta.find_undeclared_variables(env.parse(source))
+            parsed = env.parse(source)
+            names = {name.name for name in parsed.find_all(nodes.Name)}
+            code = env.compile(parsed)
         # Python compiles what Jinja writes, and refuses deep nesting in words of its own.
         except (jinja2.TemplateError, SyntaxError, ValueError, RecursionError) as error:
             raise Invalid(
                 "the model's chat template does not parse",
                 hint="ai models use NAME   takes another model",
             ) from error
+        self._template = env.template_class.from_code(env, code, env.make_globals(None))
         # A template with a call format of its own that we do not read gets ours, as text.
         self.native_tools = "tools" in names and OPEN in source
         self._tokens = {"bos_token": bos, "eos_token": eos}

@@ -59,6 +59,7 @@ WRAPPED = {
 # Imports inside of functions, each with its reason.
 DEFERRED = {
     "app.py": "builds each room on first touch",
+    "cli/answer.py": "Markdown is rendered on terminals alone",
     "cli/approvals.py": "what redraws the screen is loaded when somebody watches",
     "cli/demo.py": "the demo's room is loaded when the demo runs",
     "cli/doctor.py": "the checks are loaded when the doctor runs",
@@ -157,6 +158,12 @@ def test_a_list_loads_the_database_and_nothing_heavier(noun: str, initialised: P
 def test_a_list_does_not_load_pydantic(initialised: Path) -> None:
     """Typer would load it, for a quarter of the whole start, to read one number."""
     assert "pydantic" not in _loaded("approvals", "list", home=initialised)
+
+
+def test_an_answer_in_a_pipe_loads_neither_pydantic_nor_markdown(initialised: Path) -> None:
+    """Neither does anything for it, and each costs as much as reading a short question."""
+    loaded = _loaded("chat", "--temperature", "0", "--max-tokens", "1", "hi", home=initialised)
+    assert loaded & {"pydantic", "rich.markdown", "pynvml"} == set()
 
 
 @pytest.mark.parametrize("library", WRAPPED)

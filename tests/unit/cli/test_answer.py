@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 from rich.markdown import Markdown
 
-from localai.cli.answer import Newest, PlainAnswer, finished
+from localai.cli.answer import PlainAnswer
+from localai.cli.markdown import Newest, finished
 
 
 @pytest.mark.parametrize(
