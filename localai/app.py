@@ -4,7 +4,7 @@ import getpass
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from localai.core.audit import Audit
     from localai.core.clock import Clock
     from localai.core.db import Database
-    from localai.core.records import Page
     from localai.core.secrets import Secrets
     from localai.infer.downloads import Downloads, Hub
     from localai.infer.engine import Engine
+    from localai.infer.engines import Engines
     from localai.infer.fit import Card
-    from localai.infer.library import GgufInfo, Library, Model
+    from localai.infer.library import GgufInfo, Library
     from localai.infer.local import Local
     from localai.infer.parking import Parking
     from localai.infer.remote import Server
@@ -84,14 +84,14 @@ class App:
         self._flags = dict(flags or {})
         self._read_settings()
         self.workspace = (workspace or Path.cwd()).absolute()
-        self._engine: tuple[tuple[str, ...], Engine] | None = None
 
     def _read_settings(self) -> None:
         self.settings = Settings(self.directories.config_file, flags=self._flags)
 
     def close(self) -> None:
         """Give back what was opened."""
-        self._unload()
+        if engines := self.__dict__.get("engines"):
+            engines.close()
         if server := self.__dict__.get("server"):
             server.close()
         if "rbac" in self.__dict__:
@@ -347,8 +347,7 @@ class App:
 
             return read_header(file)
 
-        roles = {"chat": self.settings[keys.MODELS_CHAT], "code": self.settings[keys.MODELS_CODE]}
-        return Library(self.models_dir, self.rbac.require, inspect, roles)
+        return Library(self.models_dir, self.rbac.require, inspect, self._roles)
 
     @cached_property
     def downloads(self) -> "Downloads":
@@ -412,7 +411,7 @@ class App:
         def generate(messages: "Sequence[tuple[str, str]]", passages: int) -> "Iterator[str]":
             from localai.infer.engine import Form, Message, Sampling
 
-            engine = self.engine(actor, model=None, role="chat", warn=warn)
+            engine = self.engines.get(actor, model=None, role="chat", warn=warn)
             told = [Message(role, content) for role, content in messages]
             greedy = Sampling(temperature=0)
             for delta in engine.stream(told, sampling=greedy, form=Form(citations=passages)):
@@ -421,85 +420,45 @@ class App:
 
         return self.rag.answer(actor, question, collection=collection, k=k, generate=generate)
 
-    def list_models(self, actor: "Actor", warn: Callable[[str], None]) -> "Page[Model]":
-        """The models of this home, and of the server that answers in their place."""
-        from localai.core.records import Page
-        from localai.infer.library import Model
-
-        own = self.models.page(actor)
-        if self.server is None:
-            return own
-        try:
-            names = self.server.models()
-        except LocalaiError as error:
-            warn(f"the server's models are not known: {error.message}")
-            return own
-        roles = {"chat": self.settings[keys.MODELS_CHAT], "code": self.settings[keys.MODELS_CODE]}
-        far = [
-            Model(name, self.server.url, 0, "", "", 0, tuple(r for r in roles if roles[r] == name))
-            for name in names
-        ]
-        return Page([*far, *(replace(each, roles=()) for each in own.items)], len(far) + own.total)
-
     def use_models(self, actor: "Actor", *, chat: str | None, code: str | None) -> None:
         """Choose the models for questions and for code; what is None stays as it is."""
         if not chat and not code:
             raise Invalid("no model was named", hint="ai models use NAME, or --code NAME")
         for key, name in ((keys.MODELS_CHAT, chat), (keys.MODELS_CODE, code)):
-            if name and self.server is not None and name in self.server.models():
-                self.admin.configure(actor, key.name, name)
-            elif name:
-                self.admin.configure(actor, key.name, self.models.get(actor, name).name)
+            if name:
+                self.admin.configure(actor, key.name, self.engines.known(actor, name))
         self._read_settings()
-        for room in ("models", "local"):
+        self.engines.close()
+        for room in ("models", "local", "engines"):
             self.__dict__.pop(room, None)
 
     def route(self, actor: "Actor", question: str, session: str | None) -> "Route":
         """Chat or code, by the question; one that says neither stays with who answered before."""
-        from localai.infer.route import Reason, Route, route
 
-        code, *others = self._names(actor, "code")
-        if not others:
-            return Route("chat", reasons=(Reason(f"{code} is for both", 0),))
-        last = self.history.last_model(actor, session) if session else None
-        return route(question, before="code" if last == code else "chat")
+        def before() -> str | None:
+            return self.history.last_model(actor, session) if session else None
 
-    def engine(
-        self, actor: "Actor", *, model: str | None, role: str, warn: Callable[[str], None]
-    ) -> "Engine":
-        """The named model, else the one for the role, loaded; `warn` hears what falls short.
+        return self.engines.route(actor, question, before)
 
-        Where the one for the role does not work, the one for the other role takes its place.
-        """
-        from localai.core import log
+    @cached_property
+    def engines(self) -> "Engines":
+        """Language models, ready to answer."""
+        from localai.infer.engines import Engines
+
+        return Engines(
+            self.models, self._roles, self.server, self._load, self.rbac.require, self._failed
+        )
+
+    def _failed(self, model: str) -> None:
         from localai.core.counters import count
-        from localai.infer.failover import FAILOVERS, Failover
-        from localai.infer.library import STARTER
+        from localai.infer.failover import FAILOVERS
 
-        def tell(failed: str, instead: str, error: LocalaiError) -> None:
-            warn(f"{failed} does not answer, {instead} does: {error.message}")
-            log.write("model.failed-over", model=failed, instead=instead, error=error.message)
-            with suppress(LocalaiError), self.database.transaction() as connection:
-                count(connection, FAILOVERS, {"model": failed})
+        with suppress(LocalaiError), self.database.transaction() as connection:
+            count(connection, FAILOVERS, {"model": model})
 
-        names = (model,) if model else self._names(actor, role)
-        if not model and names == (STARTER,):
-            warn("no model of yours yet: the starter answers, a tiny one that knows a few skills")
-            warn("hint: ai models pull qwen2.5-3b   brings a real one; ai models pull   lists more")
-        if self._engine is None or self._engine[0] != names:
-            self._unload()
-            loads = {name: partial(self._load, actor, name, warn) for name in names}
-            self._engine = names, Failover(loads, tell)
-        return self._engine[1]
-
-    def _names(self, actor: "Actor", role: str) -> tuple[str, ...]:
-        """The model for a role, and the one for the other role if that is another."""
-        if self.server is None:
-            return self.models.choose(actor, role)
-        self.rbac.require(actor, "models:read")
-        roles = {"chat": self.settings[keys.MODELS_CHAT], "code": self.settings[keys.MODELS_CODE]}
-        named = [roles[role], *roles.values()]
-        return tuple(dict.fromkeys(filter(None, named))) or (self.server.first,)
+    @property
+    def _roles(self) -> dict[str, str]:
+        return {"chat": self.settings[keys.MODELS_CHAT], "code": self.settings[keys.MODELS_CODE]}
 
     @cached_property
     def server(self) -> "Server | None":
@@ -511,12 +470,6 @@ class App:
         timeout = self.settings[keys.ENGINE_TIMEOUT]
         key = lambda: self.secrets.find("engine-api-key")  # noqa: E731 - read when it is needed
         return Server(url, key=key, timeout_s=timeout)
-
-    def _unload(self) -> None:
-        """Two models may not fit this machine at once."""
-        if self._engine is not None:
-            self._engine[1].close()
-        self._engine = None
 
     def _load(self, actor: "Actor", name: str, warn: Callable[[str], None]) -> "Engine":
         if self.server is not None:

@@ -131,7 +131,8 @@ class Speaking:
 
     def load(self, role: str) -> "Engine":
         """The model that is named, else the one for the role, ready to answer."""
-        return self._call.app.engine(self._call.actor, model=self._model, role=role, warn=note)
+        call = self._call
+        return call.app.engines.get(call.actor, model=self._model, role=role, warn=note)
 
     def turn(self, text: str | None) -> None:
         """Say one thing and show the answer; exit 7 if a request waits."""

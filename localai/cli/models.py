@@ -62,7 +62,7 @@ def pull(
 def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
     """List the models and what each is chosen for."""
     call = Call(ctx, json=json, quiet=quiet)
-    page = call.app.list_models(call.actor, note)
+    page = call.app.engines.page(call.actor, note)
     call.show(page, _table, ids=[model.name for model in page.items])
 
 
@@ -85,7 +85,7 @@ def use(
     """Choose the model for questions (NAME or --chat) and the one for code."""
     call = Call(ctx, json=json)
     call.app.use_models(call.actor, chat=chat or name, code=code)
-    call.show(call.app.list_models(call.actor, note), _table)
+    call.show(call.app.engines.page(call.actor, note), _table)
 
 
 @app.command()

@@ -103,7 +103,7 @@ def _documents(stage: _Stage) -> None:
 def _approval(stage: _Stage) -> None:
     """A conversation waits in one thread, as it would in one terminal; this one decides."""
     app = stage.app
-    engine = app.engine(app.actor, model=STARTER, role="chat", warn=_silent)
+    engine = app.engines.get(app.actor, model=STARTER, role="chat", warn=_silent)
     talk = _Talk(app, engine)
     talk.start()
     waiting = talk.opened()

@@ -31,7 +31,7 @@ def turn(app: App, tmp_path: Path) -> Turn:
     def say(text: str | None, rules: list[tuple[str, Any]], **options: Any) -> list[Event]:
         file = gguf_models.scripted(tmp_path / "model.gguf", rules, "Nothing.", context=4096)
         app.models.add(app.actor, file)
-        engine = app.engine(app.actor, model=None, role="chat", warn=print)
+        engine = app.engines.get(app.actor, model=None, role="chat", warn=print)
         settings = {"system": None, "with_tools": None, "temperature": 0.0}
         asked = {"session": None, "route": "chat", "max_tokens": None, "seed": None}
         request = app.request(text, **(asked | settings | options))
@@ -114,7 +114,7 @@ def test_closing_a_turn_midway_keeps_what_was_said(app: App, tmp_path: Path) -> 
     """And the engine answers the next one."""
     file = gguf_models.scripted(tmp_path / "m.gguf", [], gguf_models.Loop("again and "))
     app.models.add(app.actor, file)
-    engine = app.engine(app.actor, model=None, role="chat", warn=print)
+    engine = app.engines.get(app.actor, model=None, role="chat", warn=print)
     request = app.request(
         "go",
         session=None,

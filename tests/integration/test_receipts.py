@@ -49,7 +49,7 @@ def rambler(tmp_path: Path) -> Iterator[llamacpp.LlamaCpp]:
 
 def _loaded(app: App, file: Path) -> Engine:
     app.models.add(app.actor, file)
-    return app.engine(app.actor, model=file.stem, role="chat", warn=print)
+    return app.engines.get(app.actor, model=file.stem, role="chat", warn=print)
 
 
 def _turn(app: App, engine: Engine, text: str | None, **options: Any) -> list[Event]:
@@ -280,7 +280,7 @@ def test_another_file_is_another_model(app: App, tmp_path: Path) -> None:
     gguf_models.scripted(tmp_path / "new.gguf", [("true", NOTE)], "Nothing at all.").replace(file)
     _turn(app, engine, "note")
     assert _receipt(app)["model_sha256"] is None
-    app._unload()
+    app.engines.close()
     _turn(app, _loaded(app, file), "note")
     assert _receipt(app)["model_sha256"] == _sha256(file) != before["model_sha256"]
 
@@ -307,7 +307,7 @@ def test_only_a_call_costs_a_digest(
     app.models.add(app.actor, file)
     assert len(hashed) == 1
     file.touch()
-    engine = app.engine(app.actor, model="model", role="chat", warn=print)
+    engine = app.engines.get(app.actor, model="model", role="chat", warn=print)
     with monkeypatch.context() as patch:
         patch.setattr(llamacpp.LlamaCpp, "_receipt", None)
         patch.setattr(llamacpp, "tokens_sha256", None)
@@ -317,8 +317,8 @@ def test_only_a_call_costs_a_digest(
     assert len(hashed) == 2
     for _ in range(2):
         _turn(app, engine, "note")
-    app._unload()
-    again = app.engine(app.actor, model="model", role="chat", warn=print)
+    app.engines.close()
+    again = app.engines.get(app.actor, model="model", role="chat", warn=print)
     _turn(app, again, "note")
     assert len(hashed) == 2
 

@@ -174,7 +174,7 @@ def examined(model: Path | None) -> Iterator[tuple[App, Engine]]:
             name = STARTER
             if model is not None:
                 name = app.models.add(app.actor, model, name="examined").name
-            yield app, app.engine(app.actor, model=name, role="chat", warn=print)
+            yield app, app.engines.get(app.actor, model=name, role="chat", warn=print)
         finally:
             app.close()
 
