@@ -32,7 +32,7 @@ def index(
     exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Leave out.")] = None,
     json: Json = False,
 ) -> None:
-    """Index Markdown, text and code; unchanged files are skipped, deleted ones removed."""
+    """Index text, code, PDF, office files and more; unchanged ones are skipped, deleted removed."""
     call = Call(ctx, json=json)
     with progress("indexing") as shown:
         report = call.app.rag.index(

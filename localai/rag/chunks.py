@@ -8,11 +8,11 @@ characters of Korean find more than 1,200.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from localai.rag.language import is_korean
-from localai.rag.sources import Kind
+from localai.rag.sources import Kind, Source
 
 MAX_LATIN = 1000
 MAX_KOREAN = 600
@@ -42,12 +42,16 @@ _CODE: tuple[Seam, ...] = (
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a text; lines are 1-based, both ends included; `title` is its heading path."""
+    """A piece of a text; lines are 1-based, both ends included; `title` is its heading path.
+
+    Within a document, `place` says where it is, and lines count from the part's first.
+    """
 
     text: str
     start_line: int
     end_line: int
     title: str
+    place: str = ""
 
     @property
     def indexed(self) -> str:
@@ -61,6 +65,18 @@ class _Heading:
     end: int
     level: int
     title: str
+
+
+def cut(source: Source) -> list[Chunk]:
+    """Cut a file, or every part of a document, into chunks, in order."""
+    name = source.title or source.name
+    if not source.is_document:
+        return chunk(source.text, source.kind, name)
+    return [
+        replace(piece, place=part.place)
+        for part in source.parts
+        for piece in chunk(part.text, part.kind, name)
+    ]
 
 
 def chunk(text: str, kind: Kind, name: str) -> list[Chunk]:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from localai.core.errors import NotFound, Unavailable
 from localai.rag.catalog import Catalog, Entry, File
-from localai.rag.chunks import Chunk, chunk
+from localai.rag.chunks import Chunk, cut
+from localai.rag.documents import Documents
 from localai.rag.index import Index, Point
 from localai.rag.language import is_korean
 from localai.rag.records import Action, IndexReport, Progress, Skipped
@@ -74,6 +76,7 @@ class Ingest:
         self._counts: Counter[Action] = Counter()
         self._skipped: list[Skipped] = []
         self._kept: set[str] = set()
+        self._documents = Documents()
         self._written = 0
         self._done = 0
         self._total = 0
@@ -89,15 +92,8 @@ class Ingest:
             for each in walk(target.path, exclude)
         ]
         self._total = len(found)
-        pending: list[_Work] = []
-        for target, each in found:
-            work = self._examined(target, each)
-            if work is not None:
-                pending.append(work)
-            if sum(1 + len(work.chunks) for work in pending) >= BATCH:
-                self._write(pending)
-                pending = []
-        self._write(pending)
+        with closing(self._documents):
+            self._take_in(found)
         self._forget(targets)
         return IndexReport(
             collection=self._entry.name,
@@ -109,6 +105,17 @@ class Ingest:
             chunks=self._written,
             seconds=round(time.perf_counter() - started, 3),
         )
+
+    def _take_in(self, found: Sequence[tuple[_Target, Path | Refused]]) -> None:
+        pending: list[_Work] = []
+        for target, each in found:
+            work = self._examined(target, each)
+            if work is not None:
+                pending.append(work)
+            if sum(1 + len(work.chunks) for work in pending) >= BATCH:
+                self._write(pending)
+                pending = []
+        self._write(pending)
 
     def take(self, sources: Iterable[Source], *, gone: Sequence[str]) -> None:
         """Take in texts that are no files, each once, and forget those of the paths in `gone`."""
@@ -142,10 +149,17 @@ class Ingest:
         if known and (known.sha256, known.source) == (source.sha256, source.name):
             self._step(source.name, "unchanged")
             return None
+        if source.is_document:
+            parts = self._documents.read(source.path)
+            if isinstance(parts, str):
+                self._refuse(Refused(source.path, parts), target)
+                self._kept.discard(path)
+                return None
+            source = replace(source, parts=parts)
         return self._cut(source, str(target.root))
 
     def _cut(self, source: Source, root: str) -> _Work:
-        chunks = chunk(source.text, source.kind, source.title or source.name)
+        chunks = cut(source)
         path = str(source.path)
         file = File(path, root, source.name, source.sha256, len(chunks))
         is_known = path in self._known and self._known[path].sha256
@@ -287,5 +301,6 @@ def _payload(source: Source, piece: Chunk) -> dict[str, str | int]:
         "title": piece.title,
         "start_line": piece.start_line,
         "end_line": piece.end_line,
+        "place": piece.place,
         "text": piece.text,
     }

@@ -58,7 +58,10 @@ class Collection:
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of a file; `location` gives its lines as `L12-L30`, `n` is what an answer cites."""
+    """A piece of a file; `n` is what an answer cites.
+
+    `location` gives its lines as `L12-L30`, or its place in a document: `p. 3`, `Sheet1!A2:F40`.
+    """
 
     n: int
     source: str

@@ -155,7 +155,7 @@ def _passage(n: int, hit: Hit) -> Passage:
         n=n,
         source=stored["source"],
         title=stored["title"],
-        location=f"L{stored['start_line']}-L{stored['end_line']}",
+        location=stored.get("place") or f"L{stored['start_line']}-L{stored['end_line']}",
         score=round(hit.score, 4),
         text=stored["text"],
     )

@@ -23,7 +23,7 @@ def test_a_conversation_reads_as_a_dialogue(ai: Ai, with_model: Callable[..., st
     assert '[calls read_file {"path": "here.txt"}]' in lines[1]
     assert lines[2].endswith("the lamp is green")
     assert ai("sessions", "rm", session, "-y").code == 0
-    assert "none yet" in ai("sessions", "list").err
+    assert "none here" in ai("sessions", "list").err
 
 
 def test_a_waiting_conversation_says_for_what(ai: Ai, with_model: Callable[..., str]) -> None:

@@ -184,7 +184,7 @@ def test_a_skipped_file_is_reported_and_a_former_version_forgotten(
     (documents / "train.txt").write_bytes(b"\0\0")
     report = here.rag.index(WRITER, [documents])
     assert [(each.source, each.reason) for each in report.skipped] == [
-        ("train.txt", "not text in UTF-8 or CP949")
+        ("train.txt", "not text in UTF-8, UTF-16 or CP949")
     ]
     assert report.removed == 1
 

@@ -147,7 +147,7 @@ def test_every_kind_of_line_end_counts_as_one_line(tmp_path: Path) -> None:
 def test_what_is_not_text_is_refused(tmp_path: Path, data: bytes) -> None:
     """Binary files and unknown encodings give noise, not passages."""
     (tmp_path / "a").write_bytes(data)
-    assert reason_of(tmp_path / "a") == "not text in UTF-8 or CP949"
+    assert reason_of(tmp_path / "a") == "not text in UTF-8, UTF-16 or CP949"
 
 
 def test_a_file_over_two_megabytes_is_refused_unread(tmp_path: Path) -> None:
@@ -174,3 +174,24 @@ def test_the_suffix_says_how_the_text_is_built(tmp_path: Path, name: str, kind: 
     source = read(tmp_path / name, tmp_path)
     assert isinstance(source, Source)
     assert source.kind == kind
+
+
+def test_what_git_ignores_is_passed_over(tmp_path: Path) -> None:
+    """By the nearest .gitignore that has an opinion, as git has it."""
+    make(tmp_path, "a.log", "keep.log", "build/x.md", "src/a.md", "src/b.log", "src/build/y.md")
+    (tmp_path / ".gitignore").write_text("*.log\n!keep.log\n/build/\n# a remark\n")
+    assert names(tmp_path) == ["keep.log", "src/a.md", "src/build/y.md"]
+    (tmp_path / "src" / ".gitignore").write_text("!b.log\n*.md\n")
+    assert names(tmp_path) == ["keep.log", "src/b.log"]
+    (tmp_path / ".gitignore").write_bytes(b"\xff\xfe[\n")
+    assert "a.log" in names(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le"])
+def test_utf_16_is_read_where_it_says_so(tmp_path: Path, encoding: str) -> None:
+    """Without its mark it looks like a binary file."""
+    file = tmp_path / "a.txt"
+    file.write_text("\ufeff" * (encoding != "utf-16") + "UTF-16 텍스트\r\n", encoding=encoding)
+    assert text_of(file).lstrip("\ufeff") == "UTF-16 텍스트\n"
+    file.write_bytes("plain".encode("utf-16-le"))
+    assert "not text" in reason_of(file)

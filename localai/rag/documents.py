@@ -1,0 +1,77 @@
+"""Reads documents through a worker process, which may die of them."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, Final
+
+from localai.rag.sources import Part, plain
+
+LONGEST_S: Final = 30.0
+_MOST_ANSWER: Final = 150_000_000
+_PASSED_ON: Final = ("HOME", "LANG", "LC_ALL", "PATH", "SYSTEMROOT", "TMPDIR")
+
+
+class Documents:
+    """The worker: started for the first document, and again after one that it did not survive."""
+
+    def __init__(self, longest_s: float = LONGEST_S) -> None:
+        self._longest_s = longest_s
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def read(self, path: Path) -> tuple[Part, ...] | str:
+        """The document's parts; a text says why there are none."""
+        worker = self._running()
+        try:
+            os.write(_handle(worker.stdin), json.dumps(os.fspath(path)).encode() + b"\n")
+            line = self._line(_handle(worker.stdout))
+        except OSError:
+            line = b""
+        if not line.endswith(b"\n"):
+            is_slow = worker.poll() is None
+            self.close()
+            return f"not read within {self._longest_s:.0f} seconds" if is_slow else "broken"
+        answer = json.loads(line)
+        if "reason" in answer:
+            return str(answer["reason"])
+        return tuple(Part(place, plain(text), kind) for place, kind, text in answer["parts"])
+
+    def close(self) -> None:
+        """End the worker, whatever it does."""
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker.communicate()
+            self._worker = None
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._worker is None or self._worker.poll() is not None:
+            self.close()
+            # Keys and secrets of this process are none of a document's business.
+            environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+            self._worker = subprocess.Popen(
+                [sys.executable, "-I", "-m", "localai.rag.formats.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+            )
+        return self._worker
+
+    def _line(self, handle: int) -> bytes:
+        """What the worker answers, cut off where it takes too long or says too much."""
+        until = time.monotonic() + self._longest_s
+        found = bytearray()
+        while not found.endswith(b"\n") and len(found) < _MOST_ANSWER:
+            ready, _, _ = select.select([handle], [], [], max(0, until - time.monotonic()))
+            if not ready or not (piece := os.read(handle, 1 << 16)):
+                break
+            found += piece
+        return bytes(found)
+
+
+def _handle(pipe: IO[bytes] | None) -> int:
+    return pipe.fileno() if pipe is not None else -1
