@@ -8,11 +8,12 @@ import typer
 from localai.cli.answer import answer as answering
 from localai.cli.ask import confirm
 from localai.cli.call import Call, Json, Quiet, Yes, noun
-from localai.cli.console import ago, note, print_fields, print_line, print_table
+from localai.cli.console import ago, note, print_fields, print_json, print_line, print_table
 from localai.cli.progress import progress
 
 if TYPE_CHECKING:
     from localai.core.records import Page
+    from localai.rag.evaluate import Evaluation, Figure, Scores
     from localai.rag.records import Answer, Collection, IndexReport
 
 app = noun("Index your documents and ask them.")
@@ -69,6 +70,23 @@ def query(
     call.show(found, _passages)
 
 
+@app.command("eval")
+def eval_(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Questions, as JSON Lines.")],
+    *,
+    collection: In = "default",
+    json: Json = False,
+) -> None:
+    """Measure how well a collection answers questions whose sources are known."""
+    call = Call(ctx, json=json)
+    found = call.app.rag.evaluate(call.actor, file, collection=collection)
+    if json:
+        print_json(_measured(found))
+    else:
+        _evaluated(found)
+
+
 @collections.command("list")
 def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
     """List the collections."""
@@ -92,6 +110,34 @@ def rm(ctx: typer.Context, name: Name, *, yes: Yes = False) -> None:
     if confirm(f"Remove the index of {found.files} files, {found.name}?", yes=yes):
         call.app.rag.remove(call.actor, name)
         note(f"removed: {name}")
+
+
+def _measured(found: "Evaluation") -> dict[str, object]:
+    means = {name: _means(scores) for name, scores in found.by_language.items()}
+    change = vars(found.change) if found.change else None
+    return {**_means(found.overall), "by_language": means, "change": change}
+
+
+def _means(scores: "Scores") -> dict[str, object]:
+    figures = {"ndcg@10": scores.ndcg, "recall@10": scores.recall, "mrr": scores.mrr}
+    intervals = {name: [figure.low, figure.high] for name, figure in figures.items()}
+    means = {name: figure.mean for name, figure in figures.items()}
+    return {"questions": scores.questions, **means, "intervals": intervals}
+
+
+def _evaluated(found: "Evaluation") -> None:
+    groups = {"all": found.overall, **found.by_language}
+    rows = (
+        (name, each.questions, *map(_figure, (each.ndcg, each.recall, each.mrr)))
+        for name, each in groups.items()
+    )
+    print_table(("", "QUESTIONS", "NDCG@10", "RECALL@10", "MRR"), rows, empty="")
+    if found.change:
+        note(f"nDCG@10 since the last time: {_figure(found.change, sign='+')}")
+
+
+def _figure(figure: "Figure", sign: str = "") -> str:
+    return f"{figure.mean:{sign}.3f} [{figure.low:{sign}.3f}, {figure.high:{sign}.3f}]"
 
 
 def _report(report: "IndexReport") -> None:

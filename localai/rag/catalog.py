@@ -1,6 +1,6 @@
 """What the database knows of collections and their files: the room's only SQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database
 from localai.core.errors import NotFound
 from localai.rag.records import Collection
-from localai.rag.tables import collections, files
+from localai.rag.tables import collections, files, scores
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,19 @@ class Catalog:
                 )
                 for row in rows
             ]
+
+    def scores(self, name: str) -> dict[str, float]:
+        """What each question scored the last time."""
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(scores).where(scores.c.collection == name)).all()
+        return {row.question: row.ndcg for row in rows}
+
+    def keep_scores(self, name: str, found: Mapping[str, float]) -> None:
+        """Keep what questions scored, in place of what they scored before."""
+        rows = [{"collection": name, "question": key, "ndcg": ndcg} for key, ndcg in found.items()]
+        with self._database.transaction() as connection:
+            connection.execute(sa.delete(scores).where(scores.c.collection == name))
+            connection.execute(sa.insert(scores), rows)
 
     def _touch(self, connection: sa.Connection, name: str, **values: float) -> None:
         change = sa.update(collections).where(collections.c.name == name)

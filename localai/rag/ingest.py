@@ -184,7 +184,7 @@ class Ingest:
         changed = [work for work in works if str(work.source.path) in self._known]
         if changed:
             versions = [_version(work.source) for work in changed]
-            self._index.forget([_file_id(work.file.path) for work in changed], keep=versions)
+            self._index.forget([file_id(work.file.path) for work in changed], keep=versions)
         finished = [work.file for work in works]
         self._catalog.enter(name, finished, average_terms=self._average)
         for work in works:
@@ -233,7 +233,7 @@ class Ingest:
     def _drop(self, gone: Sequence[File]) -> None:
         if not gone:
             return
-        self._index.forget([_file_id(file.path) for file in gone])
+        self._index.forget([file_id(file.path) for file in gone])
         self._catalog.drop(self._entry.name, [file.path for file in gone])
         self._total += len(gone)
         for file in gone:
@@ -283,7 +283,8 @@ def _identified(work: _Work, entry: Entry) -> Iterator[tuple[str, Chunk]]:
         yield str(uuid.uuid5(_NAMESPACE, "\0".join(map(str, parts)))), piece
 
 
-def _file_id(path: str) -> str:
+def file_id(path: str) -> str:
+    """What the passages of a file name as theirs."""
     return str(uuid.uuid5(_NAMESPACE, path))
 
 
@@ -294,7 +295,7 @@ def _version(source: Source) -> str:
 
 def _payload(source: Source, piece: Chunk) -> dict[str, str | int]:
     return {
-        "file": _file_id(str(source.path)),
+        "file": file_id(str(source.path)),
         "version": _version(source),
         "root": str(source.root),
         "source": source.name,

@@ -2,15 +2,16 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from localai.core.errors import Conflict, Invalid, NotFound
 from localai.core.records import Page
+from localai.rag import evaluate
 from localai.rag.catalog import Entry
 from localai.rag.index import Hit
-from localai.rag.ingest import Ingest, must_exist
+from localai.rag.ingest import Ingest, file_id, must_exist
 from localai.rag.prompt import cited, prompt
 from localai.rag.records import (
     Answer,
@@ -106,6 +107,32 @@ class Rag:
         timings = found.timings_ms | {"answer": _ms(time.perf_counter() - started)}
         answer = cited(written.strip(), passages)
         return replace(found, answer=answer, timings_ms=timings)
+
+    def evaluate(
+        self, actor: Actor, file: Path, *, collection: str = "default"
+    ) -> evaluate.Evaluation:
+        """How well the collection answers the questions of a file; see evaluate.read."""
+        self._require(actor, "rag:write")  # it is written down, to be compared with
+        entry = self._find(collection)
+        self._check(entry)
+        questions = evaluate.read(file)
+        paths = {file_id(path): Path(path) for path in self._catalog.files(collection)}
+        if not set().union(*(each.relevant for each in questions)) & set(paths.values()):
+            message = f"none of the files that answer is in {collection}"
+            raise Invalid(message, hint=f"ai rag index PATH -C {collection}")
+        scores = [
+            evaluate.score(each, self._ranking(entry, each.text, paths)) for each in questions
+        ]
+        before = self._catalog.scores(collection)
+        self._catalog.keep_scores(collection, {each.id: each.ndcg for each in scores})
+        return evaluate.evaluation(scores, before)
+
+    def _ranking(self, entry: Entry, text: str, paths: Mapping[str, Path]) -> list[Path]:
+        """The files of the passages found, best first, each once."""
+        search = self._store.search(entry, text, MAX_PASSAGES)
+        hits = [] if search is None else self._store.index(entry).search(search)
+        found = (paths.get(hit.payload["file"]) for hit in hits)
+        return list(dict.fromkeys(filter(None, found)))
 
     def collections(self, actor: Actor) -> Page[Collection]:
         """Every collection, by name."""

@@ -35,3 +35,17 @@ files = sa.Table(
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("chunks", sa.Integer, nullable=False),
 )
+
+# What each question of an evaluation scored the last time, by its text's digest.
+scores = sa.Table(
+    "rag_scores",
+    metadata,
+    sa.Column(
+        "collection",
+        sa.Text,
+        sa.ForeignKey("rag_collections.name", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("question", sa.Text, primary_key=True),
+    sa.Column("ndcg", sa.Float, nullable=False),
+)

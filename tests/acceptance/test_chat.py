@@ -287,9 +287,6 @@ def test_a_server_answers_in_the_place_of_a_model(ai: Ai) -> None:
         listed = ai(*url, "models", "list", "--json", **secret).json["items"]
         told = [(each["name"], each["file"], each["roles"]) for each in listed[:2]]
         assert told == [("big", server.url, []), ("small", server.url, ["chat"])]
-        checks = ai(*url, "doctor", "--json", **secret).json["checks"]
-        (checked,) = [each["message"] for each in checks if each["name"] == "server"]
-        assert checked == f"{server.url} answers, with big, small"
         server.answers = [{"status": 401, "content": "{}"}]
         assert "not known" in ai(*url, "models", "list", **secret).err
         refused = ai(*url, "chat", "-m", "big", "hi", **secret)
@@ -333,7 +330,7 @@ def test_one_model_is_for_both(ai: Ai, with_model: Callable[..., str]) -> None:
 
 
 def test_a_broken_model_is_replaced_by_the_other(both: Ai, tmp_path: Path) -> None:
-    """Visibly: said, logged and counted; never where it was named."""
+    """Visibly: said and logged; never where it was named."""
     whole = (tmp_path / "coder.gguf").read_bytes()
     (tmp_path / "coder.gguf").write_bytes(whole[: len(whole) // 2])
     asked = both("chat", "fix my python code", "--json")
@@ -342,8 +339,6 @@ def test_a_broken_model_is_replaced_by_the_other(both: Ai, tmp_path: Path) -> No
     assert "cannot be loaded" in asked.err
     logged = (both.home / "logs/localai.log").read_text()
     assert '"model.failed-over"' in logged
-    checks = {each["name"]: each["message"] for each in both("doctor", "--json").json["checks"]}
-    assert checks["models"].endswith("coder did not answer, and another one did: 1")
     named = both("chat", "-m", "coder", "hello")
     assert (named.code, named.out) == (6, "")
     (tmp_path / "coder.gguf").unlink()

@@ -74,6 +74,7 @@ def test_the_doctor_names_a_wrong_setting(ai: Ai) -> None:
     assert [check["name"] for check in failed] == ["settings"]
 
 
+@pytest.mark.prove
 def test_the_wheel_alone_is_the_product(tmp_path: Path) -> None:
     """Built, installed into a new environment elsewhere, it runs the demo without the clone."""
     run = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
