@@ -14,6 +14,7 @@ import pytest
 from rag_home import WRITER, Room
 
 from localai.rag.documents import Documents
+from localai.rag.formats import worker
 from localai.rag.sources import MAX_DOCUMENT_BYTES, Part, Refused, read
 
 SECTION = '<s xmlns:hp="p"><hp:p><hp:t>한글 </hp:t><hp:t>문서</hp:t></hp:p><hp:p/></s>'
@@ -105,8 +106,11 @@ def _book(path: Path) -> Path:
 
 
 def _parts(documents: Documents, path: Path) -> tuple[Part, ...]:
+    """What the worker reads, which is what it would read in this process."""
     found = documents.read(path)
     assert not isinstance(found, str), found
+    here = worker._read(path)["parts"]
+    assert here == [[part.place, part.kind, part.text] for part in found]
     return found
 
 
@@ -274,6 +278,7 @@ def test_a_hostile_document_is_refused_by_name_and_the_next_is_read(
     found = documents.read(make(tmp_path / f"bad.{kind}"))
     assert isinstance(found, str), found
     assert any(each in found for each in reason.split("|")), found
+    assert worker._read(tmp_path / f"bad.{kind}") == {"reason": found}
     assert _parts(documents, _pdf(tmp_path / "good.pdf", "Still here."))
 
 
@@ -296,11 +301,11 @@ def test_a_document_learns_nothing_of_this_process(
     """No secret is in the worker's environment."""
     monkeypatch.setenv("LOCALAI_SECRET_SMTP_PASSWORD", "hunter2")
     reader = Documents()
-    worker = reader._running()
-    if (environment := Path(f"/proc/{worker.pid}/environ")).exists():
+    running = reader._running()
+    if (environment := Path(f"/proc/{running.pid}/environ")).exists():
         assert b"hunter2" not in environment.read_bytes()
     reader.close()
-    assert worker.poll() is not None
+    assert running.poll() is not None
 
 
 def test_a_document_that_is_too_large_is_not_even_read(tmp_path: Path) -> None:
