@@ -72,7 +72,7 @@ class Thoughts:
 
     def __init__(self) -> None:
         self._console = stderr()
-        self._is_open = False
+        self._is_open = self._ends_line = False
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -86,13 +86,13 @@ class Thoughts:
         """Show a piece."""
         if not self._is_open and not (text := text.lstrip()):
             return
-        self._is_open = True
+        self._is_open, self._ends_line = True, text.endswith("\n")
         self._console.print(Text(visible(text, lines=True), "dim"), end="", soft_wrap=True)
 
     def rest(self) -> None:
         """End the thought."""
         if self._is_open:
-            self._console.print("\n")
+            self._console.print("" if self._ends_line else "\n")
             self._is_open = False
 
 

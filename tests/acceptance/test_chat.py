@@ -349,7 +349,7 @@ def test_a_thought_is_shown_beside_the_answer(ai: Ai, with_model: Callable[..., 
     """On standard error, so that a pipe has the answer alone; it is not kept."""
     with_model(default="<think>\nTwo and\x1b[2J two.\n</think>\n\nFour.")
     asked = ai("chat", "2 + 2?")
-    assert (asked.out, asked.err) == ("Four.\n", "Two and\\u{001B}[2J two.\n\n\n")
+    assert (asked.out, asked.err) == ("Four.\n", "Two and\\u{001B}[2J two.\n\n")
     stream = ai("chat", "-c", "again", "--json", "--stream").out.splitlines()
     assert json.loads(stream[0])["event"] == "thought"
     assert json.loads(stream[-1])["text"] == "Four."
