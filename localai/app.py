@@ -405,8 +405,7 @@ class App:
         warn: Callable[[str], None],
     ) -> "Answer":
         """Passages and, if `answer`, what a model answers from them."""
-        if not answer:
-            return self.rag.query(actor, question, collection=collection, k=k)
+        from localai.rag.service import MULTILINGUAL_MODEL
 
         def generate(messages: "Sequence[tuple[str, str]]", passages: int) -> "Iterator[str]":
             from localai.infer.engine import Form, Message, Sampling
@@ -418,7 +417,12 @@ class App:
                 show(delta.text)
                 yield delta.text
 
-        return self.rag.answer(actor, question, collection=collection, k=k, generate=generate)
+        ask = generate if answer else None
+        found = self.rag.answer(actor, question, collection=collection, k=k, generate=ask)
+        if self.rag.misses_language(actor, found):
+            warn(f"{found.model} knows no Korean: the documents were searched for words alone")
+            warn(f"hint: ai config set rag.model {MULTILINGUAL_MODEL}   then index again")
+        return found
 
     def use_models(self, actor: "Actor", *, chat: str | None, code: str | None) -> None:
         """Choose the models for questions and for code; what is None stays as it is."""

@@ -12,6 +12,7 @@ from localai.rag import evaluate
 from localai.rag.catalog import Entry
 from localai.rag.index import Hit
 from localai.rag.ingest import Ingest, file_id, must_exist
+from localai.rag.language import is_korean
 from localai.rag.prompt import cited, prompt
 from localai.rag.records import (
     Answer,
@@ -24,6 +25,8 @@ from localai.rag.store import Store
 from localai.rbac.permissions import Actor
 
 MAX_PASSAGES = 100
+# A small one of fastembed's list that knows Korean and English.
+MULTILINGUAL_MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 
@@ -133,6 +136,18 @@ class Rag:
         hits = [] if search is None else self._store.index(entry).search(search)
         found = (paths.get(hit.payload["file"]) for hit in hits)
         return list(dict.fromkeys(filter(None, found)))
+
+    def misses_language(self, actor: Actor, found: Answer) -> bool:
+        """Whether the question is Korean, what was found is not, and the model knows no Korean.
+
+        Then words alone were compared, and those of two languages are never the same.
+        """
+        self._require(actor, "rag:read")
+        entry = self._find(found.collection)
+        is_crossing = is_korean(found.question) and not any(
+            is_korean(passage.text) for passage in found.passages
+        )
+        return is_crossing and not entry.is_multilingual
 
     def collections(self, actor: Actor) -> Page[Collection]:
         """Every collection, by name."""

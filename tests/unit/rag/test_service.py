@@ -247,3 +247,12 @@ def test_where_nothing_is_found_the_model_is_not_asked(indexed: Room) -> None:
 def test_the_engine_is_named_in_words(here: Room) -> None:
     """For the doctor."""
     assert here.rag.engine == "Qdrant edge"
+
+
+def test_a_question_in_a_language_that_the_model_does_not_know_is_noticed(
+    indexed: Room, tmp_path: Path
+) -> None:
+    """Where nothing of that language was found; Korean documents are found by their words."""
+    asked = [("여권을 잃어버리면?", False), ("주전자 청소", True), ("descaled kettle", False)]
+    for text, missed in asked:
+        assert indexed.rag.misses_language(READER, indexed.rag.query(READER, text)) == missed
