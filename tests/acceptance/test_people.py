@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pyotp
+import pytest
 from terminal import Ai
 
 
@@ -100,6 +101,7 @@ no_match = [{tool = "read_file"}]
 WRITE = ("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "x"}')
 
 
+@pytest.mark.prove
 def test_two_people_see_it_and_not_the_one_who_asks(ai: Ai) -> None:
     """Alone there is no four-eyes, and the doctor says so."""
     policy = Path(ai("config", "path").out.strip()).with_name("policy.toml")

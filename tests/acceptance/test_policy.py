@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from terminal import Ai
 
 POLICY = """
@@ -168,6 +169,7 @@ def test_a_candidate_is_tried_on_what_was_asked(ai: Ai) -> None:
     assert ai("approvals", "show", open_, "--json").json["status"] == "pending"
 
 
+@pytest.mark.prove
 def test_what_a_candidate_changes_is_paged(ai: Ai) -> None:
     """By the cursor that the page before names; the policy in force itself changes nothing."""
     ids = {_asked(ai, f"notes/{name}") for name in "abc"}

@@ -15,6 +15,7 @@ def elsewhere(ai: Ai, tmp_path: Path) -> Ai:
     return Ai(ai.home, repository)
 
 
+@pytest.mark.prove
 def test_conversations_of_two_projects_do_not_mix(
     ai: Ai, elsewhere: Ai, with_model: Callable[..., str]
 ) -> None:
@@ -33,6 +34,7 @@ def test_conversations_of_two_projects_do_not_mix(
     )
 
 
+@pytest.mark.prove
 def test_old_conversations_are_forgotten_and_pinned_ones_kept(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:

@@ -30,6 +30,7 @@ def test_the_demo_shows_the_whole_product(fresh: Ai) -> None:
     assert not fresh.home.exists()
 
 
+@pytest.mark.prove
 def test_nothing_is_written_outside_of_the_home(ai: Ai, tmp_path: Path) -> None:
     """No library keeps an identity, a cache or a report of its use in the operator's folders."""
     login = tmp_path / "login"
