@@ -24,14 +24,12 @@ from localai.rbac.permissions import Actor
 _TITLE = 60
 _BEGIN = 'ai chat "..."'
 _DIGITS = 10  # of a cursor: more rows than a home can hold
-_NEXT = sa.select(sa.func.coalesce(sa.func.max(messages.c.seq), 0) + 1).where(
-    messages.c.session_id == sa.bindparam("session")
-)
-
-
 _AT_ONCE = 1000  # ids in a statement
 # Questions after which a conversation counts as one that was talked over.
 _TALKED = 3
+_NEXT = sa.select(sa.func.coalesce(sa.func.max(messages.c.seq), 0) + 1).where(
+    messages.c.session_id == sa.bindparam("session")
+)
 
 
 @dataclass(frozen=True)

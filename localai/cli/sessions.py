@@ -116,8 +116,11 @@ def prune(
     """Forget old conversations; important ones, where tools ran, stay three times as long."""
     call = Call(ctx, json=json, quiet=quiet)
     old = call.app.history.old(call.actor, seconds(unused))
+    is_due, question = bool(old) and not dry_run, f"Forget these {len(old)}?"
+    if is_due and call.is_json:  # a refusal would be a second document
+        is_due = yes = confirm(question, yes=yes)
     call.show(Page(old, len(old)), _table, ids=[each.id for each in old])
-    if old and not dry_run and confirm(f"Forget these {len(old)}?", yes=yes):
+    if is_due and confirm(question, yes=yes):
         note(f"forgotten: {len(call.app.history.prune(call.actor, seconds(unused)))}")
 
 

@@ -88,7 +88,7 @@ def walk(top: Path, exclude: Sequence[str] = ()) -> Iterator[Path | Refused]:
         except OSError as error:
             yield Refused(folder, f"cannot be read: {error.strerror}", is_error=True)
             continue
-        if any(entry.name == _IGNORE and entry.is_file() for entry in entries):
+        if any(entry.name == _IGNORE and entry.is_file(follow_symlinks=False) for entry in entries):
             ignored = (*ignored, _Ignored.of(folder))
         wanted = [entry for entry in entries if _is_wanted(entry, top, exclude, ignored)]
         yield from (_found(entry) for entry in wanted if not entry.is_dir(follow_symlinks=False))

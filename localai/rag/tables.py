@@ -36,7 +36,7 @@ files = sa.Table(
     sa.Column("chunks", sa.Integer, nullable=False),
 )
 
-# What each question of an evaluation scored the last time, by its text's digest.
+# What each question of an evaluation scored the last time, by its id.
 scores = sa.Table(
     "rag_scores",
     metadata,

@@ -45,6 +45,8 @@ def test_old_conversations_are_forgotten_and_pinned_ones_kept(
     assert ai("sessions", "prune", "--unused", "0", "--dry-run", "-q").out == f"{old}\n"
     asked = ai("sessions", "prune", "--unused", "0")
     assert (asked.code, old in asked.out) == (2, True)
+    refused = ai("sessions", "prune", "--unused", "0", "--json")
+    assert (refused.code, refused.json["error"]["category"]) == (2, "invalid")
     assert "forgotten: 1" in ai("sessions", "prune", "--unused", "0", "-y").err
     assert ai("sessions", "unpin", kept).code == 0
     assert ai("--set", "sessions.keep=1s", "chat", "new").code == 0

@@ -183,6 +183,10 @@ def test_what_git_ignores_is_passed_over(tmp_path: Path) -> None:
     assert names(tmp_path) == ["keep.log", "src/a.md", "src/build/y.md"]
     (tmp_path / "src" / ".gitignore").write_text("!b.log\n*.md\n")
     assert names(tmp_path) == ["keep.log", "src/b.log"]
+    (tmp_path / ".gitignore").rename(tmp_path / ".other")
+    (tmp_path / ".gitignore").symlink_to(tmp_path / ".other")
+    assert "a.log" in names(tmp_path)
+    (tmp_path / ".gitignore").unlink()
     (tmp_path / ".gitignore").write_bytes(b"\xff\xfe[\n")
     assert "a.log" in names(tmp_path)
 
