@@ -6,22 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.answer import answer as answering
-from localai.cli.ask import confirm
-from localai.cli.call import Call, Json, Quiet, Yes, noun
-from localai.cli.console import ago, note, print_fields, print_json, print_line, print_table
+from localai.cli.call import Call, Json, noun
+from localai.cli.collections import app as collections
+from localai.cli.console import note, print_json, print_line, print_table
 from localai.cli.progress import progress
 
 if TYPE_CHECKING:
-    from localai.core.records import Page
     from localai.rag.evaluate import Evaluation, Figure, Scores
-    from localai.rag.records import Answer, Collection, IndexReport
+    from localai.rag.records import Answer, IndexReport
 
 app = noun("Index your documents and ask them.")
-collections = noun("What is indexed.")
 app.add_typer(collections, name="collections")
 
 In = Annotated[str, typer.Option("--collection", "-C", metavar="NAME", help="Which collection.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `ai rag collections list`.")]
 
 
 @app.command()
@@ -87,31 +84,6 @@ def eval_(
         _evaluated(found)
 
 
-@collections.command("list")
-def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
-    """List the collections."""
-    call = Call(ctx, json=json, quiet=quiet)
-    page = call.app.rag.collections(call.actor)
-    call.show(page, _table, ids=[each.name for each in page.items])
-
-
-@collections.command()
-def show(ctx: typer.Context, name: Name, *, json: Json = False) -> None:
-    """Show one collection."""
-    call = Call(ctx, json=json)
-    call.show(call.app.rag.show(call.actor, name), lambda found: print_fields(vars(found)))
-
-
-@collections.command()
-def rm(ctx: typer.Context, name: Name, *, yes: Yes = False) -> None:
-    """Remove a collection's index; the documents stay."""
-    call = Call(ctx)
-    found = call.app.rag.show(call.actor, name)
-    if confirm(f"Remove the index of {found.files} files, {found.name}?", yes=yes):
-        call.app.rag.remove(call.actor, name)
-        note(f"removed: {name}")
-
-
 def _measured(found: "Evaluation") -> dict[str, object]:
     means = {name: _means(scores) for name, scores in found.by_language.items()}
     change = vars(found.change) if found.change else None
@@ -160,12 +132,3 @@ def _passages(found: "Answer") -> None:
         for line in passage.text.strip().split("\n"):
             print_line(f"    {line}")
         print_line("")
-
-
-def _table(page: "Page[Collection]") -> None:
-    rows = (
-        (each.name, each.files, each.chunks, each.model, ago(each.updated_at))
-        for each in page.items
-    )
-    columns = ("NAME", "FILES", "PASSAGES", "MODEL", "UPDATED")
-    print_table(columns, rows, empty="nothing is indexed yet: ai rag index PATH")

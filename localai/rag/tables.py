@@ -15,6 +15,7 @@ collections = sa.Table(
     sa.Column("is_multilingual", sa.Boolean, nullable=False),
     sa.Column("tokenizer_version", sa.Integer, nullable=False),
     sa.Column("average_terms", sa.Float, nullable=False),
+    sa.Column("description", sa.Text, nullable=False, server_default=""),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("updated_us", sa.BigInteger, nullable=False),
 )
@@ -34,6 +35,7 @@ files = sa.Table(
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("chunks", sa.Integer, nullable=False),
+    sa.Column("is_trusted", sa.Boolean, nullable=False, server_default=sa.true()),
 )
 
 # What each question of an evaluation scored the last time, by its id.
