@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from localai.infer.parking import Parking
     from localai.infer.remote import Server
     from localai.infer.route import Route
+    from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
     from localai.rag.records import Answer
     from localai.rag.service import Rag
@@ -92,8 +93,9 @@ class App:
         """Give back what was opened."""
         if engines := self.__dict__.get("engines"):
             engines.close()
-        if server := self.__dict__.get("server"):
-            server.close()
+        for name in ("server", "qdrant"):
+            if server := self.__dict__.get(name):
+                server.close()
         if "rbac" in self.__dict__:
             self.rbac.close()
         if "database" in self.__dict__:
@@ -383,7 +385,16 @@ class App:
             return Embedder(model, self.directories.cache / "embeddings")
 
         catalog = Catalog(self.database, self.clock)
-        return Store(catalog, self.directories.data / "rag", embedder, model)
+        server = (lambda: self.qdrant) if self.settings[keys.RAG_QDRANT_URL] else None
+        return Store(catalog, self.directories.data / "rag", embedder, model, server)
+
+    @cached_property
+    def qdrant(self) -> "QdrantServer":
+        """Where passages are kept instead of here, if a server is set."""
+        from localai.rag.client import QdrantServer
+
+        key = lambda: self.secrets.find("qdrant-api-key")  # noqa: E731 - read when it is needed
+        return QdrantServer(self.settings[keys.RAG_QDRANT_URL], key)
 
     @cached_property
     def recollection(self) -> "Recollection":
@@ -417,6 +428,8 @@ class App:
                 show(delta.text)
                 yield delta.text
 
+        if self.settings[keys.RAG_QDRANT_URL] and self.qdrant.is_overheard:
+            warn(f"{self.qdrant.url} is not encrypted: others on the way can read your documents")
         ask = generate if answer else None
         found = self.rag.answer(actor, question, collection=collection, k=k, generate=ask)
         if self.rag.misses_language(actor, found):

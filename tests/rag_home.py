@@ -7,6 +7,7 @@ from localai.core.clock import Clock
 from localai.core.db import Database
 from localai.core.errors import Denied
 from localai.rag.catalog import Catalog
+from localai.rag.client import QdrantServer
 from localai.rag.embed import Embedder
 from localai.rag.records import SHIPPED_MODEL, Answer
 from localai.rag.service import Rag
@@ -36,13 +37,19 @@ def require(actor: Actor, permission: str) -> None:
         raise Denied(permission)
 
 
-def room(home: Path, *, model: str = SHIPPED_MODEL) -> Room:
+def room(home: Path, *, model: str = SHIPPED_MODEL, server: QdrantServer | None = None) -> Room:
     """A room in the folder, whose database is made on first use."""
     clock = Clock()
     database = Database(home / "localai.db")
     data = home / "rag"
     catalog = Catalog(database, clock)
-    store = Store(catalog, data, lambda: Embedder(model, home / "cache"), model)
+    store = Store(
+        catalog,
+        data,
+        lambda: Embedder(model, home / "cache"),
+        model,
+        (lambda: server) if server else None,
+    )
     return Room(Rag(store, require), database, catalog, data)
 
 

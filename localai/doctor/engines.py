@@ -63,6 +63,17 @@ def server(app: App) -> Check:
     return ok("server", f"{app.server.url} answers, with {', '.join(names)}")
 
 
+def qdrant(app: App) -> Check:
+    """The Qdrant server, where one is to hold what is indexed, can search as we do."""
+    if not app.settings[keys.RAG_QDRANT_URL]:
+        return ok("qdrant", "no server is configured; documents are indexed in this process")
+    told = f"{app.qdrant.url} runs Qdrant {app.qdrant.check()}"
+    if app.qdrant.is_overheard:
+        message = f"{told}, and is not encrypted: others on the way can read your documents"
+        return warning("qdrant", message, "an https address, or a server on this machine")
+    return ok("qdrant", told)
+
+
 def models(app: App) -> Check:
     """A chat model is there, and its file too."""
     found = app.models.page(app.actor).items
@@ -83,7 +94,10 @@ def documents(app: App) -> Check:
         folder = Path(scratch)
         (folder / "kettle.txt").write_text(_FACT, encoding="utf-8")
         (folder / "trains.txt").write_text(_OTHER, encoding="utf-8")
-        inner = App(folder / "home", flags={"rag.model": app.settings.show("rag.model").value})
+        chosen = app.settings.show(keys.RAG_MODEL.name).value
+        # A server is looked at by a check of its own: nothing of this one stays anywhere.
+        flags = {keys.RAG_MODEL.name: chosen, keys.RAG_QDRANT_URL.name: ""}
+        inner = App(folder / "home", flags=flags)
         try:
             inner.rag.index(inner.actor, [folder / "kettle.txt", folder / "trains.txt"])
             found = inner.rag.query(inner.actor, "Who repairs the kettle?", k=1)

@@ -25,6 +25,7 @@ _CHECKS: tuple[Callable[[App], Check], ...] = (
     engines.engine,
     engines.gpu,
     engines.server,
+    engines.qdrant,
     engines.models,
     engines.documents,
 )

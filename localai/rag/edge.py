@@ -10,7 +10,7 @@ import qdrant_edge as edge
 
 from localai.core.errors import Conflict, Unavailable
 from localai.core.files import private_dir
-from localai.rag.index import CANDIDATES, DENSE, SPARSE, Hit, Point, Search, alone
+from localai.rag.index import CANDIDATES, DENSE, SPARSE, Hit, Point, Search, alone, destroy
 from localai.rag.sparse import Sparse
 
 
@@ -33,6 +33,10 @@ class EdgeIndex:
             private_dir(unfinished)
             edge.EdgeShard.create(str(unfinished), config).close()
             unfinished.rename(self._folder)
+
+    def destroy(self) -> None:
+        """Remove the shard."""
+        destroy(self._folder)
 
     def write(self, points: Sequence[Point]) -> None:
         """Store the points, on disk when this returns; an id that is there is replaced."""

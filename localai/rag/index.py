@@ -1,7 +1,7 @@
 """What an index of passages is, whichever engine holds it, and the choice between engines.
 
-Knows neither engine. Both let one process in at a time, readers too, so every operation opens
-the folder, works and closes it under one file lock: a question asked while documents are being
+Those inside the process let one process in at a time, readers too, so every operation opens the
+folder, works and closes it under one file lock: a question asked while documents are being
 indexed waits for a batch, not for the run.
 """
 
@@ -72,10 +72,13 @@ class Hit:
 
 
 class Index(Protocol):
-    """A folder of points; each payload names the `file` and the `version` of it that it is from."""
+    """Points, each of whose payloads names the `file` and the `version` of it that it is from."""
 
     def create(self, dim: int) -> None:
-        """Make the folder, for dense vectors of `dim` numbers."""
+        """Make the place for them, with dense vectors of `dim` numbers."""
+
+    def destroy(self) -> None:
+        """Remove it, and what is in it."""
 
     def write(self, points: Sequence[Point]) -> None:
         """Store the points, on disk when this returns; an id that is there is replaced."""
@@ -96,9 +99,9 @@ def preferred_engine() -> str:
 
 
 def open_index(engine: str, folder: Path) -> Index:
-    """The index in the folder, held by the engine that made it."""
+    """The index in the folder, held by the engine inside the process that made it."""
     if engine == "local":
-        from localai.rag.local import LocalIndex  # noqa: PLC0415 - imports for over a second
+        from localai.rag.client import LocalIndex  # noqa: PLC0415 - imports for over a second
 
         return LocalIndex(folder)
     try:

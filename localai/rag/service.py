@@ -28,6 +28,11 @@ MAX_PASSAGES = 100
 # A small one of fastembed's list that knows Korean and English.
 MULTILINGUAL_MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 
+_ENGINES = {
+    "edge": "Qdrant edge",
+    "local": "Qdrant local mode",
+    "server": "the Qdrant server",
+}
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 Messages = Sequence[tuple[str, str]]
@@ -43,8 +48,8 @@ class Rag:
 
     @property
     def engine(self) -> str:
-        """What holds new collections on this machine, in words."""
-        return {"edge": "Qdrant edge", "local": "Qdrant local mode"}[self._store.engine]
+        """What holds new collections, in words."""
+        return _ENGINES[self._store.engine]
 
     def index(
         self,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localai.core.errors import Unavailable
 from localai.core.ids import new_id
 from localai.rag.catalog import Catalog, Entry
 from localai.rag.index import Fusion, Index, Search, destroy, open_index, preferred_engine
@@ -12,6 +13,7 @@ from localai.rag.records import SHIPPED_MODEL
 from localai.rag.sparse import TOKENIZER_VERSION, query_vector, tokens
 
 if TYPE_CHECKING:
+    from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
 
 # Measured with BM25 on Cranfield, CISI and MED: the static model may only help; a transformer
@@ -21,21 +23,30 @@ _EQUAL_FUSION = Fusion(k=60, sparse=1.0, dense=1.0)
 
 
 class Store:
-    """The collections of a home; `data` is the folder that holds their indexes."""
+    """The collections of a home.
+
+    New ones are held by the `server`, if there is one, else in the folder `data`.
+    """
 
     def __init__(
-        self, catalog: Catalog, data: Path, embedder: Callable[[], "Embedder"], model: str
+        self,
+        catalog: Catalog,
+        data: Path,
+        embedder: Callable[[], "Embedder"],
+        model: str,
+        server: "Callable[[], QdrantServer] | None" = None,
     ) -> None:
         self.catalog = catalog
         self.model = model
         self._data = data
+        self._server = server
         self._make_embedder = embedder
         self._made: Embedder | None = None
 
     @property
     def engine(self) -> str:
-        """What holds new collections on this machine."""
-        return preferred_engine()
+        """What holds new collections."""
+        return "server" if self._server else preferred_engine()
 
     def begin(self, name: str) -> Entry:
         """The new, empty collection for the model of the settings, once that is at hand."""
@@ -53,7 +64,7 @@ class Store:
         self.index(mine).create(mine.dim)
         entry = self.catalog.add(mine)
         if entry != mine:  # another process was first
-            destroy(self._folder(mine))
+            self.index(mine).destroy()
         return entry
 
     def has_model_of(self, entry: Entry) -> bool:
@@ -66,7 +77,14 @@ class Store:
 
     def index(self, entry: Entry) -> Index:
         """What holds the collection's passages."""
-        return open_index(entry.engine, self._folder(entry))
+        if entry.engine != "server":
+            return open_index(entry.engine, self._folder(entry))
+        if self._server is None:
+            message = f"{entry.name} lies on a Qdrant server, and none is set"
+            raise Unavailable(message, hint="ai config set rag.qdrant_url URL")
+        from localai.rag.client import ServerIndex  # noqa: PLC0415 - imports for over a second
+
+        return ServerIndex(self._server(), f"localai-{entry.directory}")
 
     def search(self, entry: Entry, text: str, k: int, *, root: str | None = None) -> Search | None:
         """The question as vectors, or None where it has no word."""
@@ -88,7 +106,10 @@ class Store:
     def remove(self, entry: Entry) -> None:
         """Remove the collection and its index."""
         self.catalog.remove(entry.name)
-        destroy(self._folder(entry))
+        if entry.engine == "server":
+            self.index(entry).destroy()
+        else:  # which needs no engine
+            destroy(self._folder(entry))
 
     def _folder(self, entry: Entry) -> Path:
         return self._data / entry.directory

@@ -57,7 +57,7 @@ WRAPPED = {
     "mmh3": {"rag/sparse.py"},
     "pynvml": {"infer/nvidia.py"},
     "pysqlite3": {"core/db.py"},
-    "qdrant_client": {"rag/local.py"},
+    "qdrant_client": {"rag/client.py"},
     "qdrant_edge": {"rag/edge.py"},
     "rfc8785": {"core/canonical.py"},
     "sqlite3": {"core/db.py"},
@@ -74,6 +74,7 @@ DEFERRED = {
     "cli/main.py": "the version is read when it is asked for",
     "core/db.py": "the migrations are loaded when the schema is old",
     "core/secrets.py": "a keyring or a vault is loaded by homes that use it",
+    "rag/store.py": "the client is loaded where a server holds the collection",
     "rag/index.py": "one of two Qdrant engines is loaded, the one that is there",
 }
 

@@ -1,13 +1,16 @@
-"""One contract, held by both engines."""
+"""One contract, held by each engine."""
 
 import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from qdrant_server import standing
 
 from localai.core.errors import Conflict, LocalaiError, Unavailable
-from localai.rag import local
+from localai.rag import client
+from localai.rag.client import QdrantServer, ServerIndex
 from localai.rag.index import Fusion, Index, Point, Search, open_index
 from localai.rag.sparse import Sparse
 
@@ -39,36 +42,71 @@ def names(index: Index, asked: Search) -> list[str]:
     return [hit.payload["name"] for hit in index.search(asked)]
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "indexes" / "abc"
+
+
 @pytest.fixture(params=["edge", "local"])
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "indexes" / "abc"
-
-
-@pytest.fixture
-def index(engine: str, folder: Path) -> Index:
+def embedded(engine: str, folder: Path) -> Index:
     made = open_index(engine, folder)
     made.create(DIM)
     return made
 
 
-def test_a_new_index_is_empty_private_and_can_be_asked(index: Index, folder: Path) -> None:
+@pytest.fixture(params=["edge", "local", "server"])
+def again(request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[[], Index]]:
+    """Opens the same index, as another process would."""
+    if request.param != "server":
+        yield lambda: open_index(request.param, folder)
+        return
+    with standing() as found:
+        server = QdrantServer(found.url, lambda: None)
+        yield lambda: ServerIndex(server, "abc")
+        server.close()
+
+
+@pytest.fixture
+def index(again: Callable[[], Index]) -> Index:
+    made = again()
+    made.create(DIM)
+    return made
+
+
+def test_a_new_index_is_empty_and_can_be_asked(index: Index) -> None:
     """A collection may be queried before its first passage is in."""
     assert (index.count(), names(index, search(X, 1))) == (0, [])
+
+
+def test_an_index_inside_the_process_is_private(embedded: Index, folder: Path) -> None:
+    """Its passages are what the documents say."""
     assert folder.stat().st_mode & 0o777 == 0o700
     assert folder.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_what_is_written_is_there_for_the_next_process(
-    index: Index, engine: str, folder: Path
+    index: Index, again: Callable[[], Index]
 ) -> None:
     """Every write is on disk when it returns."""
     index.write([point("a", X, 1), point("b", Y, 2)])
-    assert open_index(engine, folder).count() == 2
+    assert again().count() == 2
+
+
+def test_a_destroyed_index_is_gone_and_can_be_made_again(
+    index: Index, again: Callable[[], Index]
+) -> None:
+    """Nothing of what was in it comes back."""
+    index.write([point("a", X, 1)])
+    index.destroy()
+    with pytest.raises(Conflict, match="gone"):
+        index.count()
+    again().create(DIM)
+    assert again().count() == 0
 
 
 def test_writing_an_id_again_replaces_it(index: Index) -> None:
@@ -119,7 +157,7 @@ def test_the_weights_decide_between_words_and_direction(index: Index) -> None:
     assert names(index, for_direction)[0] == "by direction"
 
 
-def test_scores_of_a_fused_search_are_the_same_in_both_engines(index: Index) -> None:
+def test_scores_of_a_fused_search_are_the_same_in_every_engine(index: Index) -> None:
     """1/(rank/weight + k - 1), summed; rank counts from 1."""
     index.write([point("both", X, 1), point("direction", Y, 2)])
     scores = {hit.payload["name"]: hit.score for hit in index.search(search(X, 1))}
@@ -171,9 +209,11 @@ def test_an_index_whose_folder_is_gone_says_so(engine: str, folder: Path) -> Non
         open_index(engine, folder).count()
 
 
-def test_a_damaged_index_says_how_to_make_it_again(index: Index, engine: str, folder: Path) -> None:
+def test_a_damaged_index_says_how_to_make_it_again(
+    embedded: Index, engine: str, folder: Path
+) -> None:
     """The documents are still there, so nothing is lost."""
-    index.write([point("a", X, 1)])
+    embedded.write([point("a", X, 1)])
     for file in [*folder.glob("*.json")]:
         file.write_text("{", encoding="utf-8")
     with pytest.raises(Unavailable) as caught:
@@ -192,7 +232,7 @@ def test_the_client_refuses_to_grow_beyond_what_it_can_search(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replacing what is there is no growth."""
-    monkeypatch.setattr(local, "LOCAL_LIMIT", 2)
+    monkeypatch.setattr(client, "LOCAL_LIMIT", 2)
     index = open_index("local", folder)
     index.create(DIM)
     index.write([point("a", X, 1), point("b", X, 1)])
