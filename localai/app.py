@@ -18,6 +18,7 @@ from localai.core.settings import Key, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from localai.agent.grounding import Documents
     from localai.agent.history import History
     from localai.agent.loop import Agent, Request, Shape
     from localai.agent.recollection import Recollection
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from localai.infer.route import Route
     from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
-    from localai.rag.records import Answer
+    from localai.rag.records import Answer, Passage
     from localai.rag.service import Rag
     from localai.rag.store import Store
     from localai.rbac.admin import Administration
@@ -332,7 +333,7 @@ class App:
         """Conversations with a model that can call tools."""
         from localai.agent.loop import Agent
 
-        return Agent(self.history, self.runner, self.rbac.require)
+        return Agent(self.history, self.runner, self.rbac.require, self._removed)
 
     @property
     def models_dir(self) -> Path:
@@ -370,7 +371,7 @@ class App:
         """Documents."""
         from localai.rag.service import Rag
 
-        return Rag(self._store, self.rbac.require)
+        return Rag(self._store, self.rbac.require, self._removed)
 
     @cached_property
     def _store(self) -> "Store":
@@ -425,17 +426,29 @@ class App:
             told = [Message(role, content) for role, content in messages]
             greedy = Sampling(temperature=0)
             for delta in engine.stream(told, sampling=greedy, form=Form(citations=passages)):
-                show(delta.text)
                 yield delta.text
 
         if self.settings[keys.RAG_QDRANT_URL] and self.qdrant.is_overheard:
             warn(f"{self.qdrant.url} is not encrypted: others on the way can read your documents")
         ask = generate if answer else None
-        found = self.rag.answer(actor, question, collection=collection, k=k, generate=ask)
+        found = self.rag.answer(
+            actor, question, collection=collection, k=k, generate=ask, show=show
+        )
         if self.rag.misses_language(actor, found):
             warn(f"{found.model} knows no Korean: the documents were searched for words alone")
             warn(f"hint: ai config set rag.model {MULTILINGUAL_MODEL}   then index again")
         return found
+
+    def documents(self, actor: "Actor", collection: str) -> "Documents":
+        """A collection for a conversation to look things up in; NotFound where there is none."""
+        from localai.agent.grounding import Documents
+
+        def find(question: str) -> "Sequence[Passage]":
+            found = self.rag.query(actor, question, collection=collection)
+            return () if self.rag.is_silent(actor, found) else found.passages
+
+        self.rag.show(actor, collection)
+        return Documents(collection, find)
 
     def use_models(self, actor: "Actor", *, chat: str | None, code: str | None) -> None:
         """Choose the models for questions and for code; what is None stays as it is."""
@@ -467,11 +480,21 @@ class App:
         )
 
     def _failed(self, model: str) -> None:
-        from localai.core.counters import count
         from localai.infer.failover import FAILOVERS
 
+        self._count(FAILOVERS, {"model": model})
+
+    def _removed(self, citations: int) -> None:
+        from localai.rag.records import REMOVED_CITATIONS
+
+        self._count(REMOVED_CITATIONS, {}, citations)
+
+    def _count(self, name: str, labels: "Mapping[str, str]", by: int = 1) -> None:
+        """Count what changes no state: a database that cannot take it fails no answer."""
+        from localai.core.counters import count
+
         with suppress(LocalaiError), self.database.transaction() as connection:
-            count(connection, FAILOVERS, {"model": model})
+            count(connection, name, labels, by)
 
     @property
     def _roles(self) -> dict[str, str]:
@@ -533,6 +556,7 @@ class App:
         seed: int | None,
         schema: Path | None = None,
         thinks: bool | None = None,
+        documents: "Documents | None" = None,
     ) -> "Request":
         """One turn of a conversation, as it is asked for; `schema` is a file."""
         from localai.agent.loop import Request
@@ -540,7 +564,7 @@ class App:
 
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
         shape = _shape(schema) if schema else None
-        return Request(text, session, system, with_tools, sampling, route, shape, thinks)
+        return Request(text, session, system, with_tools, sampling, route, shape, thinks, documents)
 
     @cached_property
     def actor(self) -> "Actor":

@@ -23,12 +23,13 @@ _MAY = {"writer": {"rag:read", "rag:write"}, "reader": {"rag:read"}, "nobody": s
 
 @dataclass(frozen=True)
 class Room:
-    """A room, and what stands behind it."""
+    """A room, what stands behind it, and how many citations it took out of each answer."""
 
     rag: Rag
     database: Database
     catalog: Catalog
     data: Path
+    removed: list[int]
 
 
 def require(actor: Actor, permission: str) -> None:
@@ -50,7 +51,8 @@ def room(home: Path, *, model: str = SHIPPED_MODEL, server: QdrantServer | None 
         model,
         (lambda: server) if server else None,
     )
-    return Room(Rag(store, require), database, catalog, data)
+    removed: list[int] = []
+    return Room(Rag(store, require, removed.append), database, catalog, data, removed)
 
 
 def sources(found: Answer) -> list[str]:

@@ -7,11 +7,21 @@ A tool call goes through the runner alone; a refusal is an answer that the model
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import ClassVar, Literal
 
 from localai.agent import window
+from localai.agent.events import (
+    Called,
+    ChatResult,
+    Dropped,
+    Event,
+    Found,
+    GroundedResult,
+    Said,
+    Thought,
+)
+from localai.agent.grounding import Documents, grounded, look_up
 from localai.agent.history import History, Turn
 from localai.agent.runner import Runner, ToolOutcome
 from localai.approvals.gate import Gate
@@ -29,6 +39,9 @@ from localai.infer.engine import (
     Usage,
 )
 from localai.infer.receipt import Receipt
+from localai.rag.citations import Citations, numbers
+from localai.rag.prompt import RULES
+from localai.rag.records import Passage
 from localai.rbac.permissions import Actor
 
 MAX_STEPS = 8
@@ -46,62 +59,6 @@ LEFT_OUT = "Earlier messages of this conversation are left out."
 AS_JSON = "Answer with one JSON value that fits this JSON schema, and nothing else: "
 
 
-@dataclass(frozen=True)
-class Said:
-    """A piece of the answer, as it is generated."""
-
-    kind: ClassVar[Literal["said"]] = "said"
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Thought:
-    """A piece of what a model thinks before it answers; it is shown, and not kept."""
-
-    kind: ClassVar[Literal["thought"]] = "thought"
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """From now on the first `messages` of the conversation are not read: they no longer fit."""
-
-    kind: ClassVar[Literal["dropped"]] = "dropped"
-
-    messages: int
-
-
-@dataclass(frozen=True)
-class Called:
-    """A tool call and what came of it; `pending` is the id of a request that waits."""
-
-    kind: ClassVar[Literal["called"]] = "called"
-
-    name: str
-    arguments: str
-    ok: bool
-    text: str
-    pending: str | None = None
-
-
-@dataclass(frozen=True)
-class ChatResult:
-    """A turn that is over: the record of `ai chat --json`."""
-
-    kind: ClassVar[Literal["done"]] = "done"
-
-    session: str
-    model: str
-    route: str
-    text: str
-    tool_calls: tuple[Called, ...]
-    pending: tuple[str, ...]
-    usage: Usage
-
-
-Event = Said | Thought | Called | Dropped | ChatResult
 _Proposed = tuple[ToolCall, Receipt | None]
 
 
@@ -118,7 +75,8 @@ class Request:
     """What the user asks for; without text, a conversation goes on after a decision.
 
     `with_tools` None lets the tools in where the model was trained to call them. With a `shape`
-    the answer is JSON, and no tool is called. `thinks` is as an engine takes it.
+    the answer is JSON, and no tool is called. `thinks` is as an engine takes it. With `documents`
+    the answer rests on what is found there, and tools are let in only where `with_tools` says so.
     """
 
     text: str | None
@@ -129,6 +87,7 @@ class Request:
     route: str = "chat"
     shape: Shape | None = None
     thinks: bool | None = None
+    documents: Documents | None = None
 
 
 @dataclass
@@ -140,6 +99,11 @@ class _Progress:
     calls: list[Called] = field(default_factory=list)
     usage: Usage = field(default_factory=lambda: Usage(0, 0, 0, 0.0, 0.0))
     dropped: int = 0
+    found: Found | None = None
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        return self.found.passages if self.found else ()
 
     @property
     def pending(self) -> tuple[str, ...]:
@@ -158,14 +122,22 @@ class _Progress:
 
 
 class Agent:
-    """Conversations between a user, a model and the tools."""
+    """Conversations between a user, a model and the tools.
+
+    `removed` is told how many citations of an answer were taken out, where some were.
+    """
 
     def __init__(
-        self, history: History, runner: Runner, require: Callable[[Actor, str], None]
+        self,
+        history: History,
+        runner: Runner,
+        require: Callable[[Actor, str], None],
+        removed: Callable[[int], None],
     ) -> None:
         self._history = history
         self._runner = runner
         self._require = require
+        self._removed = removed
 
     def chat(self, actor: Actor, request: Request, engine: Engine, gate: Gate) -> Generator[Event]:
         """Answer, yielding events; the last is the ChatResult.
@@ -177,9 +149,10 @@ class Agent:
         session = self.session(actor, request.session, request.text)
         turn = _Progress(session)
         yield from self._settle(actor, turn, gate)
-        if request.text is not None:
-            self._history.add(actor, session, Turn(0, "user", request.text))
         engine.recall(session)
+        if request.text is not None:
+            yield from self._look_up(actor, turn, request, engine)
+            self._history.add(actor, session, Turn(0, "user", request.text))
         for _ in range(MAX_STEPS):
             if turn.pending:
                 break
@@ -192,15 +165,7 @@ class Agent:
                 yield called
         if request.shape is not None and not turn.pending:
             request.shape.check(turn.text)
-        yield ChatResult(
-            session,
-            engine.name,
-            request.route,
-            turn.text,
-            tuple(turn.calls),
-            turn.pending,
-            turn.usage,
-        )
+        yield _result(turn, request, engine.name)
 
     def session(self, actor: Actor, prefix: str | None, text: str | None) -> str:
         """The conversation that the prefix names, else a new one that begins with the text."""
@@ -221,11 +186,22 @@ class Agent:
             turn.calls.append(called)
             yield called
 
+    def _look_up(
+        self, actor: Actor, turn: _Progress, request: Request, engine: Engine
+    ) -> Iterator[Event]:
+        """Find passages for the question, where the conversation has documents."""
+        if request.documents is None or request.text is None:
+            return
+        earlier, _ = self._messages(actor, turn, request, (), engine)
+        said = earlier if len(earlier) > 1 else ()
+        turn.found = look_up(request.documents, request.text, said, engine)
+        yield turn.found
+
     def _generate(
         self, actor: Actor, turn: _Progress, request: Request, engine: Engine
     ) -> Generator[Event, None, list[_Proposed]]:
         tools = self._runner.specs(actor) if _is_acting(request, engine) else ()
-        messages, dropped = self._messages(actor, turn.session, request, tools, engine)
+        messages, dropped = self._messages(actor, turn, request, tools, engine)
         if dropped > turn.dropped:
             turn.dropped = dropped
             yield Dropped(dropped)
@@ -233,26 +209,31 @@ class Agent:
         calls: list[_Proposed] = []
         is_whole = False
         model = engine.name
-        schema = request.shape.schema if request.shape else None
         deltas = engine.stream(
             messages,
             tools=tools,
-            sampling=request.sampling,
-            form=Form(schema=schema, thinks=request.thinks),
+            sampling=_sampling(request),
+            form=_form(request, turn, tools),
         )
+        citations = Citations(len(turn.passages)) if turn.passages else None
         try:
             with closing(deltas):
                 for delta in deltas:
                     model = engine.name  # another one may take over before the first word
                     if delta.thought:
                         yield Thought(delta.thought)
-                    if delta.text:
-                        said.append(delta.text)
-                        yield Said(delta.text)
+                    if text := citations.feed(delta.text) if citations else delta.text:
+                        said.append(text)
+                        yield Said(text)
                     if delta.tool_call:
                         calls.append((delta.tool_call, delta.receipt))
                     if delta.usage:
                         turn.count(delta.usage)
+            if citations and (text := citations.finish()):
+                said.append(text)
+                yield Said(text)
+            if citations and citations.removed:
+                self._removed(citations.removed)
             is_whole = True
         finally:
             turn.text += "".join(said)
@@ -303,7 +284,7 @@ class Agent:
     def _messages(
         self,
         actor: Actor,
-        session: str,
+        turn: _Progress,
         request: Request,
         tools: Sequence[ToolSpec],
         engine: Engine,
@@ -313,7 +294,9 @@ class Agent:
         prompt = f"{system} {WITH_TOOLS}" if tools else system
         if request.shape:
             prompt = f"{prompt} {AS_JSON}{json.dumps(request.shape.schema, ensure_ascii=False)}"
-        said = list(_answered(self._history.read(actor, session).turns))
+        said = list(_answered(self._history.read(actor, turn.session).turns))
+        if turn.passages:
+            prompt, said = f"{prompt}\n\n{RULES}", grounded(said, turn.passages)
         if not engine.context:
             return [Message("system", prompt), *said], 0
         fixed = engine.count("\n".join([prompt, *(json.dumps(tool.described) for tool in tools)]))
@@ -322,10 +305,34 @@ class Agent:
         return [Message("system", prompt), *said[first:]], first
 
 
+def _result(turn: _Progress, request: Request, model: str) -> ChatResult:
+    done = (turn.session, model, request.route, turn.text, tuple(turn.calls), turn.pending)
+    if request.documents is None:
+        return ChatResult(*done, turn.usage)
+    cited = numbers(turn.text)
+    passages = tuple(passage for passage in turn.passages if passage.n in cited)
+    return GroundedResult(*done, turn.usage, passages)
+
+
 def _is_acting(request: Request, engine: Engine) -> bool:
     if request.shape is not None:
         return False
-    return engine.calls_tools if request.with_tools is None else request.with_tools
+    by_itself = engine.calls_tools and request.documents is None
+    return by_itself if request.with_tools is None else request.with_tools
+
+
+def _sampling(request: Request) -> Sampling:
+    """What is asked for; the likeliest answer where it is to rest on documents."""
+    if request.documents is None or request.sampling.temperature is not None:
+        return request.sampling
+    return replace(request.sampling, temperature=0)
+
+
+def _form(request: Request, turn: _Progress, tools: Sequence[ToolSpec]) -> Form:
+    schema = request.shape.schema if request.shape else None
+    # A model that is held to its citations cannot call a tool.
+    citations = 0 if tools or schema else len(turn.passages)
+    return Form(citations=citations, schema=schema, thinks=request.thinks)
 
 
 def _changed(approval: Approval | None) -> str:

@@ -19,7 +19,7 @@ from localai.cli.repl import Repl
 from localai.core.errors import Invalid, Pending
 
 if TYPE_CHECKING:
-    from localai.agent.loop import Called, ChatResult
+    from localai.agent.events import Called, ChatResult
     from localai.approvals.records import Approval, Reply
     from localai.infer.engine import Engine
 
@@ -44,6 +44,9 @@ def chat(
     tools: Annotated[bool | None, typer.Option("--tools/--no-tools", help="May it act?")] = None,
     think: Annotated[
         bool | None, typer.Option("--think/--no-think", help="First on stderr, where it can?")
+    ] = None,
+    rag: Annotated[
+        str | None, typer.Option(metavar="COLLECTION", help="Answer from these documents.")
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Length of an answer.")] = None,
     temperature: Annotated[
@@ -82,6 +85,7 @@ def chat(
             "temperature": temperature,
             "seed": seed,
             "schema": schema,
+            "documents": call.app.documents(call.actor, rag) if rag else None,
         },
         is_stream=stream,
         shows_usage=usage,
@@ -141,6 +145,9 @@ class Speaking:
             print_json(result)
         elif self._is_data and not self._is_stream and not result.pending:
             print_json(loads(result.text))
+        if not self._call.is_json:
+            for passage in getattr(result, "passages", ()):  # of an answer over documents
+                note(f"[{passage.n}] {passage.source} {passage.location}")
         if self._shows_usage:
             note(_cost(result))
         if result.pending:
@@ -177,6 +184,8 @@ class Speaking:
                 elif event.kind == "called":
                     shown.rest()
                     note(_told(event))
+                elif event.kind == "found" and not event.passages:
+                    note(f"[{event.collection} has nothing on this]")
                 elif event.kind == "dropped":
                     note(f"[the first {event.messages} messages no longer fit and are not read]")
                 elif event.kind == "done":

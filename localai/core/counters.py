@@ -24,9 +24,9 @@ _ADD = _NEW.on_conflict_do_update(
 )
 
 
-def count(connection: sa.Connection, name: str, labels: Mapping[str, str]) -> None:
-    """Count one, in the transaction of what is counted."""
-    row = {"name": name, "labels": canonical(dict(labels)).decode(), "value": 1}
+def count(connection: sa.Connection, name: str, labels: Mapping[str, str], by: int = 1) -> None:
+    """Count one, or more, in the transaction of what is counted."""
+    row = {"name": name, "labels": canonical(dict(labels)).decode(), "value": by}
     connection.execute(_ADD, row)
 
 

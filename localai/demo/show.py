@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localai.agent.loop import ChatResult, Request
+from localai.agent.events import ChatResult
+from localai.agent.loop import Request
 from localai.app import App
 from localai.approvals.records import Approval
 from localai.core.chain import Verification

@@ -6,6 +6,9 @@ from typing import Literal
 # The embedding model that ships; English, 192 numbers.
 SHIPPED_MODEL = "localai/static-192"
 
+# What counts, in the database, citations of passages that a model was not shown.
+REMOVED_CITATIONS = "localai_rag_removed_citations_total"
+
 Action = Literal["added", "updated", "unchanged", "removed", "skipped"]
 
 
@@ -75,7 +78,7 @@ class Passage:
 class Answer:
     """The passages found for a question, best first; `model` is the one that embedded them.
 
-    `answer` is None where no language model was asked.
+    `answer` is None where no language model was asked for one.
     """
 
     question: str

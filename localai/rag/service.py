@@ -10,11 +10,14 @@ from localai.core.errors import Conflict, Invalid, NotFound
 from localai.core.records import Page
 from localai.rag import evaluate
 from localai.rag.catalog import Entry
+from localai.rag.citations import Citations
+from localai.rag.evidence import is_beside, is_unlike, silence
 from localai.rag.index import Hit
 from localai.rag.ingest import Ingest, file_id, must_exist
 from localai.rag.language import is_korean
-from localai.rag.prompt import cited, prompt
+from localai.rag.prompt import prompt
 from localai.rag.records import (
+    SHIPPED_MODEL,
     Answer,
     Collection,
     IndexReport,
@@ -39,12 +42,21 @@ Messages = Sequence[tuple[str, str]]
 
 
 class Rag:
-    """Collections of documents."""
+    """Collections of documents.
 
-    def __init__(self, store: Store, require: Callable[[Actor, str], None]) -> None:
+    `removed` is told how many citations of an answer were taken out, where some were.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        require: Callable[[Actor, str], None],
+        removed: Callable[[int], None],
+    ) -> None:
         self._store = store
         self._catalog = store.catalog
         self._require = require
+        self._removed = removed
 
     @property
     def engine(self) -> str:
@@ -93,7 +105,7 @@ class Rag:
             timings_ms={name: _ms(seconds) for name, seconds in timings.items()},
         )
 
-    def answer(
+    def answer(  # noqa: PLR0913 - a question and how to answer it
         self,
         actor: Actor,
         text: str,
@@ -101,20 +113,46 @@ class Rag:
         collection: str = "default",
         k: int = 5,
         generate: Callable[[Messages, int], Iterator[str]] | None = None,
+        show: Callable[[str], None] = lambda _: None,
     ) -> Answer:
         """The passages and, through `generate`, a language model's answer that cites them.
 
-        `generate` is told how many passages there are; what it cites beyond them is taken out.
+        `generate` is told how many passages there are; `show` gets the answer as it comes, without
+        what it cites beyond them. Where the documents do not say, no model is asked.
         """
         found = self.query(actor, text, collection=collection, k=k)
         if generate is None or not found.passages:
             return found
+        if self.is_silent(actor, found):
+            show(silence(text))
+            return replace(found, answer=silence(text))
         started = time.perf_counter()
-        passages = len(found.passages)
-        written = "".join(generate(prompt(found.passages, text), passages))
+        citations = Citations(len(found.passages))
+        for piece in generate(prompt(found.passages, text), len(found.passages)):
+            show(citations.feed(piece))
+        show(citations.finish())
         timings = found.timings_ms | {"answer": _ms(time.perf_counter() - started)}
-        answer = cited(written.strip(), passages)
+        answer = citations.text.strip()
+        if citations.removed:
+            self._removed(citations.removed)
         return replace(found, answer=answer, timings_ms=timings)
+
+    def is_silent(self, actor: Actor, found: Answer) -> bool:
+        """Whether neither the words nor the meaning of any passage has to do with the question.
+
+        Only the shipped model's likeness is known well enough to judge by; under another one, and
+        where the model does not know the question's language, nothing is ruled out.
+        """
+        texts = [f"{passage.title}\n{passage.text}" for passage in found.passages]
+        if found.model != SHIPPED_MODEL or not is_beside(found.question, texts):
+            return False
+        if self.misses_language(actor, found):
+            return False
+        if is_korean(found.question):
+            return True
+        embedder = self._store.embedder()
+        asked = embedder.embed_query(found.question)
+        return asked is None or is_unlike(asked, embedder.embed(texts))
 
     def evaluate(
         self, actor: Actor, file: Path, *, collection: str = "default"

@@ -100,6 +100,20 @@ def test_an_answer_cites_its_passages(ai: Ai, folder: Path, with_model: Callable
     assert ai("rag", "query", "tomatoes", "--no-answer", "--json").json["answer"] is None
 
 
+def test_a_conversation_over_documents_lists_what_it_cites(
+    ai: Ai, folder: Path, with_model: Callable[..., str]
+) -> None:
+    """Below the answer; one that rests on nothing says so."""
+    with_model([("'<passage' in last.content", "Every morning [1].")], default="I cannot know.")
+    ai("rag", "index", folder)
+    told = ai("chat", "--rag", "default", "When are the tomatoes watered?")
+    assert told.out == "Every morning [1].\n"
+    assert "[1] garden.md L" in told.err
+    beside = ai("chat", "--rag", "default", "Which birds migrate over African deserts?")
+    assert beside.out == "I cannot know.\n"
+    assert "[default has nothing on this]" in beside.err
+
+
 def test_nothing_indexed_is_exit_4_and_the_command(ai: Ai) -> None:
     """The newcomer learns what to type."""
     asked = ai("rag", "query", "anything")

@@ -8,7 +8,8 @@ import gguf_models
 import pytest
 from gguf_models import tool_call
 
-from localai.agent.loop import MAX_STEPS, Called, ChatResult, Dropped, Event
+from localai.agent.events import Called, ChatResult, Dropped, Event
+from localai.agent.loop import MAX_STEPS
 from localai.app import App
 
 Turn = Callable[..., list[Event]]

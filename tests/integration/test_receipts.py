@@ -15,7 +15,8 @@ import pytest
 from gguf_models import tool_call
 from llama_cpp import llama_cpp as lib
 
-from localai.agent.loop import SYSTEM, WITH_TOOLS, Called, ChatResult, Event
+from localai.agent.events import Called, ChatResult, Event
+from localai.agent.loop import SYSTEM, WITH_TOOLS
 from localai.app import App
 from localai.infer import llamacpp, sampler
 from localai.infer.engine import USUAL_SAMPLING, Engine, Message, Sampling, ToolCall, ToolSpec

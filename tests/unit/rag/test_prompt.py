@@ -1,8 +1,8 @@
-"""How a model is asked, and which of its citations count."""
+"""How a model is asked."""
 
 import pytest
 
-from localai.rag.prompt import cited, prompt
+from localai.rag.prompt import prompt
 from localai.rag.records import Passage
 
 PASSAGE = Passage(1, "guide/a.md", "a.md", "L3-L9", 0.5, "Water boils at 100 degrees.")
@@ -30,26 +30,6 @@ def test_a_passage_cannot_end_itself_or_open_another(forged: str) -> None:
     assert asked.lower().count("<passage") == 1
     assert asked.lower().count("</passage>") == 1
     assert "&lt;" in asked
-
-
-@pytest.mark.parametrize(
-    ("written", "kept"),
-    [
-        ("It boils [1].", "It boils [1]."),
-        ("It boils [1][2].", "It boils [1][2]."),
-        ("It boils [3].", "It boils."),
-        ("It boils[0] there.", "It boils there."),
-        ("It boils [1, 7].", "It boils [1]."),
-        ("It boils [2, 1].", "It boils [2, 1]."),
-        ("Take `names[7]` and\n```\nx = [9]\n```", "Take `names[7]` and\n```\nx = [9]\n```"),
-        ("```\nopen [9]", "```\nopen [9]"),
-        ("Nothing here.", "Nothing here."),
-        (f"Not a number [{'9' * 5000}].", f"Not a number [{'9' * 5000}]."),
-    ],
-)
-def test_only_citations_of_passages_that_are_there_stay(written: str, kept: str) -> None:
-    """A model makes numbers up; code is not a citation."""
-    assert cited(written, 2) == kept
 
 
 def test_blanks_after_a_bracket_are_read_once() -> None:

@@ -88,7 +88,7 @@ def test_a_korean_question_finds_a_korean_passage_without_the_english_model(
         raise AssertionError("the model was asked for")
 
     words_alone = store.Store(indexed.catalog, indexed.data, never, SHIPPED_MODEL)  # type: ignore[arg-type]
-    rag = Rag(words_alone, lambda *_: None)
+    rag = Rag(words_alone, lambda *_: None, print)
     assert sources(rag.query(READER, "여권을 잃어버리면 어떻게 하나요?")) == ["inner/ko.md"]
 
 
@@ -220,7 +220,7 @@ def test_without_a_model_the_passages_are_the_answer(indexed: Room) -> None:
 def test_a_model_answers_from_the_passages_and_cites_what_is_there(indexed: Room) -> None:
     """A citation of no passage is taken out."""
     found = indexed.rag.answer(READER, "kettle", k=1, generate=says("Vinegar [1]. Or lemon [4]."))
-    assert found.answer == "Vinegar [1]. Or lemon."
+    assert (found.answer, indexed.removed) == ("Vinegar [1]. Or lemon.", [1])
     assert set(found.timings_ms) == {"embed", "search", "answer"}
 
 
@@ -237,6 +237,36 @@ def test_the_model_is_shown_the_passages(indexed: Room) -> None:
     assert "descaled with vinegar" in messages[-1][1]
     assert messages[-1][1].endswith("Question: kettle?")
     assert passages == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Which birds migrate over the deserts of Africa?", "The documents do not say."),
+        (
+            "여권 말고, 철새가 계절마다 어느 사막과 바다를 건너 이동하는지 알려 줘",
+            "문서에 답이 없습니다.",
+        ),
+    ],
+)
+def test_where_the_documents_do_not_say_no_model_is_asked(
+    indexed: Room, question: str, answer: str
+) -> None:
+    """It would answer from itself; what was found is shown all the same."""
+    shown: list[str] = []
+    found = indexed.rag.answer(READER, question, generate=says("Surely [1]."), show=shown.append)
+    assert (found.answer, "".join(shown)) == (answer, answer)
+    assert found.passages
+
+
+def test_a_paraphrase_without_a_common_word_is_not_taken_for_silence(
+    here: Room, tmp_path: Path
+) -> None:
+    """Its meaning is near."""
+    (tmp_path / "house.md").write_text("Pets are allowed on the ground floor.", encoding="utf-8")
+    here.rag.index(WRITER, [tmp_path / "house.md"])
+    found = here.rag.answer(READER, "Can I bring my dog?", generate=says("Yes [1]."))
+    assert found.answer == "Yes [1]."
 
 
 def test_where_nothing_is_found_the_model_is_not_asked(indexed: Room) -> None:
