@@ -42,7 +42,7 @@ def room(home: Path, *, model: str = SHIPPED_MODEL) -> Room:
     database = Database(home / "localai.db")
     data = home / "rag"
     catalog = Catalog(database, clock)
-    store = Store(catalog, data, lambda: Embedder(model, home / "cache"), model)
+    store = Store(catalog, data, lambda name: Embedder(name, home / "cache"), lambda: model)
     return Room(Rag(store, require), database, catalog, data)
 
 

@@ -166,6 +166,9 @@ SESSIONS_KEEP = Key(
     "How long a conversation is kept unused, longer if it is important; empty is for ever",
 )
 RAG_MODEL = Key("rag.model", "localai/static-192", str, "The embedding model")
+RAG_RERANKER = Key(
+    "rag.reranker", "", str, "The model that puts the best passages in order; empty is none"
+)
 LOG_LEVEL = Key(
     "log.level",
     "info",
@@ -202,6 +205,7 @@ KEYS: dict[str, Key[Any]] = {
         ENGINE_PARKED,
         SESSIONS_KEEP,
         RAG_MODEL,
+        RAG_RERANKER,
         LOG_LEVEL,
         LOG_FILE,
     )

@@ -5,6 +5,8 @@ from typing import Literal
 
 # The embedding model that ships; English, 192 numbers.
 SHIPPED_MODEL = "localai/static-192"
+# The one of the package localai-minilm; English, 384 numbers.
+COMPANION_MODEL = "localai/minilm-l6-v2-int8"
 
 Action = Literal["added", "updated", "unchanged", "removed", "skipped"]
 

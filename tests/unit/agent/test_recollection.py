@@ -32,8 +32,8 @@ def store(home: Home, tmp_path: Path) -> Store:
     return Store(
         catalog,
         tmp_path / "rag",
-        lambda: Embedder("localai/static-192", tmp_path / "cache"),
-        "localai/static-192",
+        lambda name: Embedder(name, tmp_path / "cache"),
+        lambda: "localai/static-192",
     )
 
 
