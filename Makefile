@@ -4,7 +4,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 STARTER := localai/infer/models/starter/starter.gguf
 
-.PHONY: demo test prove bench check starter clean
+.PHONY: demo test prove bench check starter minilm clean
 
 demo: $(VENV)/.ready
 	$(BIN)/ai demo
@@ -38,8 +38,13 @@ starter: build/venv-starter/.ready
 	build/venv-starter/bin/python training/starter/export.py --run build/starter $(STARTER)
 	build/venv-starter/bin/python training/starter/evaluate.py
 
+# Makes the wheel of the English embedding model that can be installed beside localai.
+minilm: build/venv-minilm/.ready
+	build/venv-minilm/bin/python training/embedding/minilm.py --out companions/minilm/localai_minilm/model
+	cd companions/minilm && $(abspath build/venv-minilm/bin/python) -m hatchling build -t wheel -d $(abspath dist)
+
 clean:
-	rm -rf $(VENV) build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) build dist companions/minilm/localai_minilm/model .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -50,4 +55,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 build/venv-starter/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv build/venv-starter
 	build/venv-starter/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[starter]'
+	touch $@
+
+build/venv-minilm/.ready: training/embedding/requirements.txt
+	$(PYTHON) -m venv build/venv-minilm
+	build/venv-minilm/bin/python -m pip install --quiet --no-deps -r training/embedding/requirements.txt
+	build/venv-minilm/bin/python -m pip install --quiet hatchling==1.33.0
 	touch $@

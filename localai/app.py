@@ -45,8 +45,11 @@ if TYPE_CHECKING:
     from localai.infer.route import Route
     from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
-    from localai.rag.records import Answer, Passage
+    from localai.rag.records import Answer, Collection, Passage
+    from localai.rag.rerank import Reranker
+    from localai.rag.retrieval_models import RetrievalModels
     from localai.rag.service import Rag
+    from localai.rag.shelf import Repositories
     from localai.rag.store import Store
     from localai.rbac.admin import Administration
     from localai.rbac.codes import Codes
@@ -70,6 +73,15 @@ class Home:
     is_new: bool
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The models for documents; `others` are the collections that another model made."""
+
+    model: str
+    reranker: str
+    others: tuple["Collection", ...]
+
+
 class App:
     """The rooms of one home. Close it when the work is done."""
 
@@ -84,6 +96,7 @@ class App:
         self.directories: Directories = locate(home)
         self._acting_as = acting_as
         self._flags = dict(flags or {})
+        self._ranks: Reranker | None = None
         self._read_settings()
         self.workspace = (workspace or Path.cwd()).absolute()
 
@@ -371,21 +384,20 @@ class App:
         """Documents."""
         from localai.rag.service import Rag
 
-        return Rag(self._store, self.rbac.require, self._removed)
+        return Rag(self._store, self.rbac.require, self._removed, self._reranker)
 
     @cached_property
     def _store(self) -> "Store":
         from localai.rag.catalog import Catalog
         from localai.rag.store import Store
 
-        model = self.settings[keys.RAG_MODEL]
-
-        def embedder() -> "Embedder":
+        def embedder(name: str) -> "Embedder":
             from localai.rag.embed import Embedder
 
-            return Embedder(model, self.directories.cache / "embeddings")
+            return Embedder(name, self.embeddings_dir)
 
         catalog = Catalog(self.database, self.clock)
+        model = partial(self._as_it_stands, keys.RAG_MODEL)
         server = (lambda: self.qdrant) if self.settings[keys.RAG_QDRANT_URL] else None
         return Store(catalog, self.directories.data / "rag", embedder, model, server)
 
@@ -396,6 +408,56 @@ class App:
 
         key = lambda: self.secrets.find("qdrant-api-key")  # noqa: E731 - read when it is needed
         return QdrantServer(self.settings[keys.RAG_QDRANT_URL], key)
+
+    def _reranker(self) -> "Reranker | None":
+        """The reranker of the settings, kept as long as it is that one."""
+        if not (name := self._as_it_stands(keys.RAG_RERANKER)):
+            return None
+        if self._ranks is None or self._ranks.name.lower() != name.lower():
+            from localai.rag.rerank import Reranker
+
+            self._ranks = Reranker(name, self.embeddings_dir)
+        return self._ranks
+
+    def _as_it_stands(self, key: Key[str]) -> str:
+        """A setting that another process may have changed since this one began."""
+        return Settings(self.directories.config_file, flags=self._flags)[key]
+
+    @property
+    def embeddings_dir(self) -> Path:
+        """Where embedding models and rerankers lie."""
+        return self.directories.cache / "embeddings"
+
+    @cached_property
+    def rag_models(self) -> "RetrievalModels":
+        """Embedding models and rerankers."""
+        from localai.rag.retrieval_models import RetrievalModels
+
+        def used() -> tuple[str, str]:
+            return self._as_it_stands(keys.RAG_MODEL), self._as_it_stands(keys.RAG_RERANKER)
+
+        def hub() -> "Repositories":
+            from localai.infer import hub
+
+            return hub
+
+        return RetrievalModels(self.embeddings_dir, self.rbac.require, used, hub)
+
+    def use_rag_model(
+        self, actor: "Actor", name: str | None, *, no_reranker: bool = False
+    ) -> "Chosen":
+        """Choose the embedding model or the reranker by its name, or no reranker."""
+        if not name and not no_reranker:
+            raise Invalid("no model was named", hint="ai rag models use NAME, or --no-reranker")
+        if no_reranker:
+            self.admin.configure(actor, keys.RAG_RERANKER.name, "")
+        if name:
+            found = self.rag_models.at_hand(actor, name)
+            key = keys.RAG_RERANKER if found.kind == "reranker" else keys.RAG_MODEL
+            self.admin.configure(actor, key.name, found.name)
+        self._read_settings()
+        model, reranker = self.settings[keys.RAG_MODEL], self.settings[keys.RAG_RERANKER]
+        return Chosen(model, reranker, tuple(self.rag.of_other_models(actor)))
 
     @cached_property
     def recollection(self) -> "Recollection":
@@ -436,7 +498,8 @@ class App:
         )
         if self.rag.misses_language(actor, found):
             warn(f"{found.model} knows no Korean: the documents were searched for words alone")
-            warn(f"hint: ai config set rag.model {MULTILINGUAL_MODEL}   then index again")
+            again = f"ai rag collections rebuild {collection}"
+            warn(f"hint: ai rag models use {MULTILINGUAL_MODEL}   then: {again}")
         return found
 
     def documents(self, actor: "Actor", collection: str) -> "Documents":

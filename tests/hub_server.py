@@ -5,6 +5,7 @@ reads of it: X-Repo-Commit, X-Linked-Etag (an LFS file's SHA-256) and X-Linked-S
 """
 
 import hashlib
+import json
 import re
 import sys
 import threading
@@ -30,6 +31,7 @@ class Hub:
     lies: bool = False  # about the digest of what it sends
     sent: list[tuple[int, int]] = field(default_factory=list)  # first byte and length of answers
     agents: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)  # the path of every request
     tokens: set[str] = field(default_factory=set)
     padding: int = 0  # bytes that are sent beyond the end
 
@@ -81,9 +83,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, is_head: bool) -> None:
         self._hub.agents.add(self.headers.get("User-Agent", ""))
+        self._hub.asked.append(self.path)
         self._hub.tokens.add(self.headers.get("Authorization", ""))
         if self.path.startswith("/store/"):
             self._content(self.path.removeprefix("/store/"), is_head=is_head)
+            return
+        if listed := re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)\?blobs=true", self.path):
+            self._listing(listed[1])
             return
         found = re.fullmatch(r"/([\w.-]+/[\w.-]+)/resolve/([\w.-]+)/(.+)", self.path)
         name = f"{found[1]}/{found[3]}" if found else ""
@@ -104,6 +110,24 @@ class _Handler(BaseHTTPRequestHandler):
                 "Location": f"http://localhost:{self.server.server_address[1]}/store/{name}",
             }
             self._end(302, linked)
+
+    def _listing(self, repository: str) -> None:
+        """What a repository holds; only what is large has a SHA-256, as on the real one."""
+        files = {
+            name.removeprefix(f"{repository}/"): content
+            for name, content in self._hub.files.items()
+            if name.startswith(f"{repository}/")
+        }
+        if not files:
+            self._end(404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "not found"})
+            return
+        siblings = [_sibling(name, content) for name, content in files.items()]
+        told = json.dumps({"id": repository, "sha": COMMIT, "siblings": siblings}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
 
     def _end(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -133,3 +157,12 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.02)
         if len(rest) < len(content) - start:
             self.close_connection = True
+
+
+def _sibling(name: str, content: bytes) -> dict[str, Any]:
+    blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    told: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": blob}
+    if name.endswith((".onnx", ".safetensors")):
+        sha256 = hashlib.sha256(content).hexdigest()
+        told["lfs"] = {"size": len(content), "sha256": sha256, "pointerSize": 130}
+    return told

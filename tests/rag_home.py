@@ -47,8 +47,8 @@ def room(home: Path, *, model: str = SHIPPED_MODEL, server: QdrantServer | None 
     store = Store(
         catalog,
         data,
-        lambda: Embedder(model, home / "cache"),
-        model,
+        lambda name: Embedder(name, home / "cache"),
+        lambda: model,
         (lambda: server) if server else None,
     )
     removed: list[int] = []

@@ -7,10 +7,11 @@ import typer
 from localai.cli.ask import confirm
 from localai.cli.call import Call, Json, Quiet, Yes, noun
 from localai.cli.console import ago, note, print_fields, print_table
+from localai.cli.progress import progress
 
 if TYPE_CHECKING:
     from localai.core.records import Page
-    from localai.rag.records import Collection
+    from localai.rag.records import Collection, IndexReport
 
 app = noun("What is indexed.")
 
@@ -33,6 +34,15 @@ def show(ctx: typer.Context, name: Name, *, json: Json = False) -> None:
 
 
 @app.command()
+def rebuild(ctx: typer.Context, name: Name, *, json: Json = False) -> None:
+    """Make a collection anew from its files with today's model; it answers meanwhile."""
+    call = Call(ctx, json=json)
+    with progress("rebuilding") as shown:
+        report = call.app.rag.rebuild(call.actor, name, shown)
+    call.show(report, _rebuilt)
+
+
+@app.command()
 def rm(ctx: typer.Context, name: Name, *, yes: Yes = False) -> None:
     """Remove a collection's index; the documents stay."""
     call = Call(ctx)
@@ -40,6 +50,13 @@ def rm(ctx: typer.Context, name: Name, *, yes: Yes = False) -> None:
     if confirm(f"Remove the index of {found.files} files, {found.name}?", yes=yes):
         call.app.rag.remove(call.actor, name)
         note(f"removed: {name}")
+
+
+def _rebuilt(report: "IndexReport") -> None:
+    files = report.added + report.updated + report.unchanged
+    note(f"rebuilt: {report.collection}, {files} files in {report.seconds:.1f} s")
+    for each in report.skipped:
+        note(f"left out {each.source}: {each.reason}")
 
 
 def _table(page: "Page[Collection]") -> None:

@@ -10,6 +10,7 @@ from localai.cli.call import Call, Json, noun
 from localai.cli.collections import app as collections
 from localai.cli.console import note, print_json, print_line, print_table
 from localai.cli.progress import progress
+from localai.cli.rag_models import app as rag_models
 
 if TYPE_CHECKING:
     from localai.rag.evaluate import Evaluation, Figure, Scores
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 app = noun("Index your documents and ask them.")
 app.add_typer(collections, name="collections")
+app.add_typer(rag_models, name="models")
 
 In = Annotated[str, typer.Option("--collection", "-C", metavar="NAME", help="Which collection.")]
 

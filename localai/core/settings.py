@@ -166,6 +166,9 @@ SESSIONS_KEEP = Key(
     "How long a conversation is kept unused, longer if it is important; empty is for ever",
 )
 RAG_MODEL = Key("rag.model", "localai/static-192", str, "The embedding model")
+RAG_RERANKER = Key(
+    "rag.reranker", "", str, "The model that puts the best passages in order; empty is none"
+)
 RAG_QDRANT_URL = Key(
     "rag.qdrant_url", "", str, "A Qdrant server for new collections, such as http://127.0.0.1:6333"
 )
@@ -205,6 +208,7 @@ KEYS: dict[str, Key[Any]] = {
         ENGINE_PARKED,
         SESSIONS_KEEP,
         RAG_MODEL,
+        RAG_RERANKER,
         RAG_QDRANT_URL,
         LOG_LEVEL,
         LOG_FILE,

@@ -6,6 +6,7 @@ from pathlib import Path
 from localai.app import App
 from localai.core import settings as keys
 from localai.core.counters import counted
+from localai.core.files import private_dir
 from localai.doctor.report import Check, failed, ok, warning
 from localai.infer import hardware, llamacpp
 from localai.infer.engine import Message, Sampling
@@ -98,6 +99,8 @@ def documents(app: App) -> Check:
         # A server is looked at by a check of its own: nothing of this one stays anywhere.
         flags = {keys.RAG_MODEL.name: chosen, keys.RAG_QDRANT_URL.name: ""}
         inner = App(folder / "home", flags=flags)
+        private_dir(inner.embeddings_dir.parent)
+        inner.embeddings_dir.symlink_to(app.embeddings_dir)  # what is here need not come again
         try:
             inner.rag.index(inner.actor, [folder / "kettle.txt", folder / "trains.txt"])
             found = inner.rag.query(inner.actor, "Who repairs the kettle?", k=1)

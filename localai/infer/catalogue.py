@@ -20,11 +20,15 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository; size and digest are None where only the hub can tell."""
+    """A file of a repository; what is None only the hub can tell.
+
+    `blob` is its id in git, which is a digest too, and the only one of small files.
+    """
 
     name: str
     size_bytes: int | None = None
     sha256: str | None = None
+    blob: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ A download that was cut off goes on where it ended, also in another process. Wha
 with the digest that was promised before anything else reads it.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,21 @@ def look(repository: str, revision: str, file: str) -> tuple[HubFile, str]:
     return HubFile(file, found.size, found.etag), found.commit_hash or revision
 
 
+def listing(repository: str) -> tuple[dict[str, HubFile], str]:
+    """The repository's files by name, as the hub states them, and the commit that they are of."""
+    with _translated(repository, "ai rag models list"):
+        found = hub.HfApi(token=_token()).model_info(
+            repository, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT
+        )
+    files = {
+        each.rfilename: HubFile(
+            each.rfilename, each.size, each.lfs.sha256 if each.lfs else None, each.blob_id
+        )
+        for each in found.siblings or ()
+    }
+    return files, found.sha or "main"
+
+
 def fetch(repository: str, revision: str, file: HubFile, into: Path, report: Report) -> Path:
     """The file under `into`, whole and with its digest; `report` hears how many bytes have come.
 
@@ -47,10 +63,10 @@ def fetch(repository: str, revision: str, file: HubFile, into: Path, report: Rep
     """
     # hf_hub_download, which does all of this but going on, throws away what was cut off.
     place = into / Path(file.name).name
-    part = into / f"{place.name}.{(file.sha256 or '')[:16]}.part"
+    part = into / f"{place.name}.{(file.sha256 or file.blob or '')[:16]}.part"
     with _translated(f"{repository}/{file.name}"):
         private_dir(into)
-        if place.is_file() and file_sha256(place) == file.sha256:
+        if place.is_file() and _is_promised(place, file):
             report(place.stat().st_size)
             return place
         with part.open("ab") as stream:
@@ -67,11 +83,20 @@ def fetch(repository: str, revision: str, file: HubFile, into: Path, report: Rep
                 expected_size=file.size_bytes,
                 tqdm_class=_reporting(report, (file.size_bytes or 0) - stream.tell()),
             )
-        if file_sha256(part) != file.sha256:
+        if not _is_promised(part, file):
             part.unlink()
-            message = f"{repository}/{file.name} is not what was promised: its SHA-256 is another"
+            message = f"{repository}/{file.name} is not what was promised: its digest is another"
             raise Unavailable(message, hint="try again; if it stays so, do not trust the source")
         return part.replace(place)
+
+
+def _is_promised(place: Path, file: HubFile) -> bool:
+    if file.sha256:
+        return file_sha256(place) == file.sha256
+    # Small files have no SHA-256 on the hub, only their id in git.
+    content = place.read_bytes()
+    digest = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
+    return digest.hexdigest() == file.blob
 
 
 def _token() -> str | bool:
@@ -99,7 +124,7 @@ def _reporting(report: Report, most: int) -> type[Any]:
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
+def _translated(what: str, known: str = "ai models pull   lists the catalogue") -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
@@ -109,16 +134,12 @@ def _translated(what: str) -> Iterator[None]:
         )
         raise Denied(message, hint=hint) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        raise NotFound(
-            f"the hub has no {what}", hint="ai models pull   lists the catalogue"
-        ) from error
+        raise NotFound(f"the hub has no {what}", hint=known) from error
     except errors.LocalEntryNotFoundError as error:
         message = f"{what} cannot be fetched: there is no way to the hub"
         raise Unavailable(message, hint="the same command goes on where it ended") from error
     except errors.EntryNotFoundError as error:
-        raise NotFound(
-            f"the hub has no {what}", hint="ai models pull   lists the catalogue"
-        ) from error
+        raise NotFound(f"the hub has no {what}", hint=known) from error
     except errors.HFValidationError as error:
         raise Invalid(f"{what} cannot be a file of the hub") from error
     except ValueError as error:

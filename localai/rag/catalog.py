@@ -40,6 +40,8 @@ class File:
 _ENTRY_COLUMNS = [collections.c[name] for name in Entry.__dataclass_fields__]
 _FILE_COLUMNS = [files.c[name] for name in File.__dataclass_fields__]
 _ENTRY = sa.select(*_ENTRY_COLUMNS).where(collections.c.name == sa.bindparam("wanted"))
+# How an index was made, apart from the name under which it is known.
+_MADE = [name for name in Entry.__dataclass_fields__ if name != "name"]
 _FILES = sa.select(*_FILE_COLUMNS).where(files.c.collection == sa.bindparam("wanted"))
 _DROP = sa.delete(files).where(
     files.c.collection == sa.bindparam("wanted"), files.c.path == sa.bindparam("gone")
@@ -100,6 +102,39 @@ class Catalog:
         with self._database.transaction() as connection:
             connection.execute(sa.delete(collections).where(collections.c.name == name))
 
+    def changed(self, name: str) -> int:
+        """When the collection or its files last changed, in microseconds."""
+        self.get(name)
+        wanted = sa.select(collections.c.updated_us).where(collections.c.name == name)
+        with self._database.read() as connection:
+            return connection.scalar(wanted) or 0
+
+    def exchange(self, name: str, staged: str, *, unchanged_since: int) -> bool:
+        """Give the collection the index and the files of `staged`, and that the old index.
+
+        False, and nothing done, where the collection changed since. The old index is marked as of
+        no version, so that nobody takes it for one that is being filled.
+        """
+        with self._database.transaction() as connection:
+            both = {row.name: row for row in connection.execute(sa.select(collections))}
+            if name not in both or both[name].updated_us != unchanged_since:
+                return False
+            self._adopt(connection, name, staged)
+            new, old = ({key: getattr(both[each], key) for key in _MADE} for each in (staged, name))
+            self._touch(connection, name, **new)
+            self._touch(connection, staged, **old | {"tokenizer_version": 0})
+        return True
+
+    def _adopt(self, connection: sa.Connection, name: str, staged: str) -> None:
+        """Replace the collection's files by those of `staged`; what was said of them stays."""
+        old = files.alias()
+        is_same = sa.and_(old.c.collection == name, old.c.path == files.c.path)
+        trust = sa.select(old.c.is_trusted).where(is_same).scalar_subquery()
+        of_staged = sa.update(files).where(files.c.collection == staged)
+        connection.execute(of_staged.values(is_trusted=sa.func.coalesce(trust, sa.true())))
+        connection.execute(sa.delete(files).where(files.c.collection == name))
+        connection.execute(of_staged.values(collection=name))
+
     def files(self, name: str) -> dict[str, File]:
         """The collection's files by their path."""
         with self._database.read() as connection:
@@ -154,6 +189,6 @@ class Catalog:
             connection.execute(sa.delete(scores).where(scores.c.collection == name))
             connection.execute(sa.insert(scores), rows)
 
-    def _touch(self, connection: sa.Connection, name: str, **values: float) -> None:
+    def _touch(self, connection: sa.Connection, name: str, **values: object) -> None:
         change = sa.update(collections).where(collections.c.name == name)
         connection.execute(change.values(updated_us=self._clock.now_us(), **values))

@@ -1,7 +1,7 @@
-"""Text to dense vectors; the one file that imports fastembed.
+"""Text to dense vectors; fastembed is imported here, and in rerank.py.
 
-The model that ships is loaded from this package and never asks a network for anything; other
-models come from the hub by name, once, into the cache folder.
+Models are loaded from folders on this machine: fastembed's own way to fetch them is not used,
+because it asks the network even where the model is at hand.
 """
 
 import os
@@ -10,9 +10,7 @@ import os
 # this stands in the environment before they are loaded.
 os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -23,41 +21,46 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from localai.core.errors import Invalid, Unavailable
-from localai.rag.records import SHIPPED_MODEL
+from localai.rag.records import COMPANION_MODEL, SHIPPED_MODEL
+from localai.rag.shelf import SHIPPED_FOLDER, Description, Shelf, described
 
-SHIPPED_FOLDER = Path(__file__).parent / "models" / "static-192"
-
-_SHIPPED_DIM = 192
 _BATCH = 64
-# Of fastembed's descriptions; two models call themselves multilingual for English and German.
-_MULTILINGUAL = re.compile(r"multi-?lingual(?!\s*\((?:English|German))", re.IGNORECASE)
 # What the model was trained to see before questions and passages; fastembed adds nothing.
 _PREFIXES = {"intfloat/multilingual-e5-large": ("query: ", "passage: ")}
+_OWN = {
+    each.name: each
+    for each in (
+        Description(SHIPPED_MODEL, "embedding", 192, 5_836_068, "English", "apache-2.0"),
+        Description(COMPANION_MODEL, "embedding", 384, 23_972_169, "English", "apache-2.0"),
+    )
+}
+# How the vectors of a text's tokens become one, and whether it is brought to unit length then.
+_POOLING = {
+    SHIPPED_MODEL: (PoolingType.DISABLED, False),
+    COMPANION_MODEL: (PoolingType.MEAN, True),
+}
 
 logger.disable("fastembed")
-
-
-@dataclass(frozen=True)
-class _Description:
-    name: str
-    dim: int
-    is_multilingual: bool
 
 
 class Embedder:
     """One embedding model, loaded when the first text comes."""
 
     def __init__(self, model: str, cache: Path, *, shipped: Path = SHIPPED_FOLDER) -> None:
-        found = _describe(model)
-        self.name = found.name
-        self.dim = found.dim
-        self.is_multilingual = found.is_multilingual
-        self._cache = cache
-        self._shipped = shipped
+        self._description = describe(model)
+        self.name = self._description.name
+        self.dim = self._description.dim
+        self.is_multilingual = self._description.is_multilingual
+        self._shelf = Shelf(cache, shipped=shipped)
         self._loaded: TextEmbedding | None = None
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the model's files are on this machine."""
+        return self._shelf.find(self._description) is not None
+
     def load(self) -> None:
-        """Load the model now; Unavailable where it cannot be had."""
+        """Load the model now; Unavailable where it is not here, or cannot be read."""
         self._model()
 
     def embed(self, texts: Sequence[str]) -> list[list[float] | None]:
@@ -83,49 +86,46 @@ class Embedder:
         return self._loaded
 
     def _load(self) -> TextEmbedding:
+        folder = self._shelf.get(self._description)
+        threads = 1 if self.name == SHIPPED_MODEL else None
         try:
-            if self.name == SHIPPED_MODEL:
-                return TextEmbedding(
-                    SHIPPED_MODEL, specific_model_path=str(self._shipped), threads=1
-                )
-            return TextEmbedding(self.name, cache_dir=str(self._cache))
-        except Exception as error:
-            # onnxruntime, the tokenizer and the hub each raise families of their own.
-            if self.name == SHIPPED_MODEL:
-                message = f"the embedding model that ships cannot be loaded from {self._shipped}"
-                hint = "pip install --force-reinstall localai-suite"
-            else:
-                message = f"the embedding model {self.name} could not be fetched"
-                hint = f"connect to the network once, or: ai config set rag.model {SHIPPED_MODEL}"
-            raise Unavailable(message, hint=hint) from error
+            return TextEmbedding(self.name, threads=threads, specific_model_path=str(folder))
+        except Exception as error:  # onnxruntime and the tokenizer raise families of their own
+            message = f"the embedding model {self.name} cannot be loaded from {folder}"
+            raise Unavailable(message, hint=self._description.origin) from error
 
 
-def _describe(model: str) -> _Description:
-    known = {each["model"].lower(): each for each in TextEmbedding.list_supported_models()}
-    if SHIPPED_MODEL not in known:
+def descriptions() -> dict[str, Description]:
+    """Every embedding model by its name in small letters: ours first, then fastembed's."""
+    listed = TextEmbedding.list_supported_models()
+    if not any(each["model"] == SHIPPED_MODEL for each in listed):
         _register()
-    if model == SHIPPED_MODEL:
-        return _Description(SHIPPED_MODEL, _SHIPPED_DIM, is_multilingual=False)
+    others = [described("embedding", each) for each in listed if each["model"] not in _OWN]
+    return {each.name.lower(): each for each in (*_OWN.values(), *others)}
+
+
+def describe(model: str) -> Description:
+    """The model of that name; Invalid names the nearest."""
+    known = descriptions()
     if model.lower() not in known:
-        names = [each["model"] for each in known.values()]
+        names = [each.name for each in known.values()]
         near = get_close_matches(model, names, n=1, cutoff=0.4)
         message = f"no embedding model is called {model!r}"
-        raise Invalid(message, hint=f"ai config set rag.model {near[0] if near else SHIPPED_MODEL}")
-    found = known[model.lower()]
-    is_multilingual = bool(_MULTILINGUAL.search(found["description"]))
-    return _Description(found["model"], found["dim"], is_multilingual)
+        raise Invalid(message, hint=f"ai rag models use {near[0] if near else SHIPPED_MODEL}")
+    return known[model.lower()]
 
 
 def _register() -> None:
-    TextEmbedding.add_custom_model(
-        model=SHIPPED_MODEL,
-        pooling=PoolingType.DISABLED,
-        normalization=False,
-        sources=ModelSource(hf="localai/none"),  # required, and never asked
-        dim=_SHIPPED_DIM,
-        model_file="model.onnx",
-        license="apache-2.0",
-    )
+    for name, (pooling, is_normalised) in _POOLING.items():
+        TextEmbedding.add_custom_model(
+            model=name,
+            pooling=pooling,
+            normalization=is_normalised,
+            sources=ModelSource(hf="localai/none"),  # required, and never asked
+            dim=_OWN[name].dim,
+            model_file="model.onnx",
+            license=_OWN[name].license,
+        )
 
 
 def _directed(vector: NDArray[np.generic]) -> list[float] | None:

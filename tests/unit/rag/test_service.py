@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from rag_home import NOBODY, READER, WRITER, Room, room, sources
 
 from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
-from localai.rag import catalog, store
+from localai.rag import catalog, store, tables
 from localai.rag.records import SHIPPED_MODEL
 from localai.rag.service import Rag
 
@@ -84,10 +85,10 @@ def test_a_korean_question_finds_a_korean_passage_without_the_english_model(
 ) -> None:
     """Words alone are asked, so the model is not even loaded."""
 
-    def never() -> object:
+    def never(_: str) -> object:
         raise AssertionError("the model was asked for")
 
-    words_alone = store.Store(indexed.catalog, indexed.data, never, SHIPPED_MODEL)  # type: ignore[arg-type]
+    words_alone = store.Store(indexed.catalog, indexed.data, never, lambda: SHIPPED_MODEL)  # type: ignore[arg-type]
     rag = Rag(words_alone, lambda *_: None, print)
     assert sources(rag.query(READER, "여권을 잃어버리면 어떻게 하나요?")) == ["inner/ko.md"]
 
@@ -161,16 +162,31 @@ def test_a_removed_collection_can_be_made_again(indexed: Room, documents: Path) 
     assert indexed.rag.index(WRITER, [documents]).added == 3
 
 
-def test_another_model_in_the_settings_is_a_conflict_with_both_ways_out(
+def test_a_collection_is_asked_with_the_model_that_made_it(
     indexed: Room, documents: Path, tmp_path: Path
 ) -> None:
-    """Vectors of two models cannot be compared."""
+    """Whatever the settings say since; but nothing of another model is added to it."""
     other = room(tmp_path / "home", model="BAAI/bge-small-en-v1.5").rag
-    for act in (lambda: other.query(READER, "x"), lambda: other.index(WRITER, [documents])):
-        with pytest.raises(Conflict, match="localai/static-192") as caught:
-            act()
-        assert "ai config set rag.model localai/static-192" in (caught.value.hint or "")
-        assert "ai rag collections rm default" in (caught.value.hint or "")
+    found = other.query(READER, "kettle", k=1)
+    assert (sources(found), found.model) == (["kettle.md"], "localai/static-192")
+    with pytest.raises(Conflict, match="localai/static-192") as caught:
+        other.index(WRITER, [documents])
+    assert "ai rag collections rebuild default" in (caught.value.hint or "")
+    assert "ai rag models use localai/static-192" in (caught.value.hint or "")
+    assert [each.name for each in other.of_other_models(READER)] == ["default"]
+
+
+def test_a_collection_whose_model_is_not_here_names_both_ways_out(
+    indexed: Room, tmp_path: Path
+) -> None:
+    """Fetch that model, or make the collection anew with the one that is here."""
+    with indexed.database.transaction() as connection:
+        changed = sa.update(tables.collections).values(model="BAAI/bge-small-en-v1.5")
+        connection.execute(changed)
+    with pytest.raises(Unavailable, match="which is not here") as caught:
+        indexed.rag.query(READER, "kettle")
+    assert "ai rag models pull BAAI/bge-small-en-v1.5" in (caught.value.hint or "")
+    assert "ai rag collections rebuild default" in (caught.value.hint or "")
 
 
 def test_a_collection_of_another_tokenizer_is_a_conflict(
@@ -180,14 +196,13 @@ def test_a_collection_of_another_tokenizer_is_a_conflict(
     monkeypatch.setattr(store, "TOKENIZER_VERSION", 2)
     with pytest.raises(Conflict) as caught:
         indexed.rag.query(READER, "kettle")
-    assert "ai rag collections rm default" in (caught.value.hint or "")
+    assert "ai rag collections rebuild default" in (caught.value.hint or "")
 
 
 def test_a_model_that_cannot_be_had_leaves_no_empty_collection(
-    tmp_path: Path, documents: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, documents: Path
 ) -> None:
     """The next try, with another model, must not meet a conflict."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     offline = room(tmp_path / "home", model="BAAI/bge-small-en-v1.5")
     with pytest.raises(Unavailable):
         offline.rag.index(WRITER, [documents])
