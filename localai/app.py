@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from localai.core.clock import Clock
     from localai.core.db import Database
     from localai.core.secrets import Secrets
+    from localai.core.web import Fetched
     from localai.infer.downloads import Downloads, Hub
     from localai.infer.engine import Engine
     from localai.infer.engines import Engines
@@ -368,7 +369,12 @@ class App:
         """Documents."""
         from localai.rag.service import Rag
 
-        return Rag(self._store, self.rbac.require)
+        def fetch(url: str) -> "Fetched":
+            from localai.core.web import Web
+
+            return Web().fetch(url)
+
+        return Rag(self._store, self.rbac.require, fetch)
 
     @cached_property
     def _store(self) -> "Store":

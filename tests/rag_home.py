@@ -1,11 +1,13 @@
 """A documents room with the engine and the model that ship; for tests."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from localai.core.clock import Clock
 from localai.core.db import Database
-from localai.core.errors import Denied
+from localai.core.errors import Denied, Unavailable
+from localai.core.web import Fetched
 from localai.rag.catalog import Catalog
 from localai.rag.embed import Embedder
 from localai.rag.records import SHIPPED_MODEL, Answer
@@ -36,14 +38,21 @@ def require(actor: Actor, permission: str) -> None:
         raise Denied(permission)
 
 
-def room(home: Path, *, model: str = SHIPPED_MODEL) -> Room:
+def offline(url: str) -> Fetched:
+    """The web of a machine without a network."""
+    raise Unavailable(f"{url} cannot be reached")
+
+
+def room(
+    home: Path, *, model: str = SHIPPED_MODEL, fetch: Callable[[str], Fetched] = offline
+) -> Room:
     """A room in the folder, whose database is made on first use."""
     clock = Clock()
     database = Database(home / "localai.db")
     data = home / "rag"
     catalog = Catalog(database, clock)
     store = Store(catalog, data, lambda: Embedder(model, home / "cache"), model)
-    return Room(Rag(store, require), database, catalog, data)
+    return Room(Rag(store, require, fetch), database, catalog, data)
 
 
 def sources(found: Answer) -> list[str]:

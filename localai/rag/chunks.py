@@ -70,7 +70,7 @@ class _Heading:
 def cut(source: Source) -> list[Chunk]:
     """Cut a file, or every part of a document, into chunks, in order."""
     name = source.title or source.name
-    if not source.is_document:
+    if not source.parts:
         return chunk(source.text, source.kind, name)
     return [
         replace(piece, place=part.place)

@@ -5,11 +5,15 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
-from localai.rag.sources import Part, plain
+from localai.rag.sources import Held, Part, Refused, Source, plain
 
 LONGEST_S: Final = 30.0
 _MOST_ANSWER: Final = 150_000_000
@@ -22,6 +26,16 @@ class Documents:
     def __init__(self, longest_s: float = LONGEST_S) -> None:
         self._longest_s = longest_s
         self._worker: subprocess.Popen[bytes] | None = None
+
+    def whole(self, source: Source) -> Source | Refused:
+        """The source with what only a process of its own reads of it."""
+        if not source.is_document or source.origin is None:
+            return source
+        with _file(source.origin) as path:
+            parts = self.read(path)
+        if isinstance(parts, str):
+            return Refused(source.key, parts)
+        return replace(source, parts=parts, origin=None)
 
     def read(self, path: Path) -> tuple[Part, ...] | str:
         """The document's parts; a text says why there are none."""
@@ -71,6 +85,18 @@ class Documents:
                 break
             found += piece
         return bytes(found)
+
+
+@contextmanager
+def _file(origin: Path | Held) -> Iterator[Path]:
+    """A file that holds the document: where it came from elsewhere, a private one for now."""
+    if isinstance(origin, Path):
+        yield origin
+        return
+    with tempfile.NamedTemporaryFile(prefix="localai-", suffix=origin.suffix) as file:
+        file.write(origin.data)
+        file.flush()
+        yield Path(file.name)
 
 
 def _handle(pipe: IO[bytes] | None) -> int:

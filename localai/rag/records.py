@@ -1,12 +1,22 @@
-"""What leaves the room: reports, collections, passages, answers."""
+"""What enters and leaves the room: reports, collections, passages, answers."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import IO, Literal
 
 # The embedding model that ships; English, 192 numbers.
 SHIPPED_MODEL = "localai/static-192"
 
 Action = Literal["added", "updated", "unchanged", "removed", "skipped"]
+Trust = Literal["trusted", "untrusted"]
+CollectionTrust = Literal["trusted", "untrusted", "mixed"]
+
+
+@dataclass(frozen=True)
+class Piped:
+    """Standard input, and the name that it goes by; its suffix says how it is read."""
+
+    name: str | None
+    stream: IO[bytes]
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,10 @@ class IndexReport:
 
 @dataclass(frozen=True)
 class Collection:
-    """One collection of indexed files; times are RFC 3339 in UTC."""
+    """One collection of indexed files; times are RFC 3339 in UTC.
+
+    `trust` is `mixed` where some of its files are trusted and others are not.
+    """
 
     name: str
     model: str
@@ -54,6 +67,7 @@ class Collection:
     roots: tuple[str, ...]
     created_at: str | None
     updated_at: str | None
+    trust: CollectionTrust = "trusted"
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ class Passage:
     """A piece of a file; `n` is what an answer cites.
 
     `location` gives its lines as `L12-L30`, or its place in a document: `p. 3`, `Sheet1!A2:F40`.
+    It is `untrusted` where a stranger may have written it: a page, a pipe, what was marked so.
     """
 
     n: int
@@ -69,6 +84,7 @@ class Passage:
     location: str
     score: float
     text: str
+    trust: Trust = "trusted"
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from localai.core.errors import Conflict, Invalid, NotFound
 from localai.core.records import Page
 from localai.rag import evaluate
 from localai.rag.catalog import Entry
 from localai.rag.index import Hit
-from localai.rag.ingest import Ingest, file_id, must_exist
+from localai.rag.ingest import Ingest, file_id
 from localai.rag.language import is_korean
 from localai.rag.prompt import cited, prompt
 from localai.rag.records import (
@@ -19,10 +20,15 @@ from localai.rag.records import (
     Collection,
     IndexReport,
     Passage,
+    Piped,
     Progress,
 )
 from localai.rag.store import Store
+from localai.rag.targets import Targets
 from localai.rbac.permissions import Actor
+
+if TYPE_CHECKING:
+    from localai.core.web import Fetched
 
 MAX_PASSAGES = 100
 # A small one of fastembed's list that knows Korean and English.
@@ -34,35 +40,50 @@ Messages = Sequence[tuple[str, str]]
 
 
 class Rag:
-    """Collections of documents."""
+    """Collections of documents; `fetch` gets a page of the web."""
 
-    def __init__(self, store: Store, require: Callable[[Actor, str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        require: Callable[[Actor, str], None],
+        fetch: Callable[[str], "Fetched"],
+    ) -> None:
         self._store = store
         self._catalog = store.catalog
         self._require = require
+        self._fetch = fetch
 
     @property
     def engine(self) -> str:
         """What holds new collections on this machine, in words."""
         return {"edge": "Qdrant edge", "local": "Qdrant local mode"}[self._store.engine]
 
-    def index(
+    def index(  # noqa: PLR0913 - what is taken in, how, and where to
         self,
         actor: Actor,
-        paths: Sequence[Path],
+        paths: Sequence[str | Path],
         *,
         collection: str = "default",
         exclude: Sequence[str] = (),
+        piped: Piped | None = None,
+        is_trusted: bool = True,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
-        """Take in the files at or under the paths; see IndexReport. Safe to interrupt."""
+        """Take in the files at or under the paths; see IndexReport. Safe to interrupt.
+
+        A text may also be a pattern, an http or https address, or `-` for what is `piped`.
+        """
         self._require(actor, "rag:write")
-        known = self._catalog.find(collection) if _NAME.fullmatch(collection) else None
-        entry = known or self._begin(collection, paths)
+        _check_name(collection)
+        known = self._catalog.find(collection)
+        files = self._catalog.files(collection) if known else {}
+        meant = Targets(files, fetch=self._fetch, piped=piped, is_trusted=is_trusted)
+        targets = meant.of(paths)
+        entry = known or self._store.begin(collection)
         self._check(entry)
         store = self._store
         run = Ingest(self._catalog, entry, store.index(entry), store.embedder, on_progress)
-        return run.run(paths, exclude)
+        return run.run(targets, exclude)
 
     def query(self, actor: Actor, text: str, *, collection: str = "default", k: int = 5) -> Answer:
         """The `k` best passages for a question; none found is an answer without passages."""
@@ -166,14 +187,6 @@ class Rag:
         self._require(actor, "rag:write")
         self._store.remove(self._find(name))
 
-    def _begin(self, name: str, paths: Sequence[Path]) -> Entry:
-        if not _NAME.fullmatch(name):
-            message = f"{name!r} cannot name a collection"
-            raise Invalid(message, hint="use letters, digits, - _ and . , at most 64")
-        for path in paths:
-            must_exist(path)
-        return self._store.begin(name)
-
     def _find(self, name: str) -> Entry:
         if not _NAME.fullmatch(name):  # what is not a file is not a document
             raise NotFound(f"there is no collection {name!r}", hint="ai rag collections list")
@@ -191,6 +204,12 @@ class Rag:
             raise Conflict(message, hint=f"ai rag collections rm {entry.name}, and index again")
 
 
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        message = f"{name!r} cannot name a collection"
+        raise Invalid(message, hint="use letters, digits, - _ and . , at most 64")
+
+
 def _passage(n: int, hit: Hit) -> Passage:
     stored = hit.payload
     return Passage(
@@ -200,6 +219,7 @@ def _passage(n: int, hit: Hit) -> Passage:
         location=stored.get("place") or f"L{stored['start_line']}-L{stored['end_line']}",
         score=round(hit.score, 4),
         text=stored["text"],
+        trust="trusted" if stored.get("trusted", True) else "untrusted",
     )
 
 

@@ -68,7 +68,15 @@ def test_an_answer_is_the_record_that_the_command_line_promises(indexed: Room) -
         "model",
         "timings_ms",
     ]
-    assert list(record["passages"][0]) == ["n", "source", "title", "location", "score", "text"]
+    assert list(record["passages"][0]) == [
+        "n",
+        "source",
+        "title",
+        "location",
+        "score",
+        "text",
+        "trust",
+    ]
     assert (record["answer"], record["model"]) == (None, "localai/static-192")
 
 
