@@ -1,6 +1,6 @@
 """A real web server on 127.0.0.1 that misbehaves as it is told; for tests."""
 
-import datetime
+import datetime as dt
 import ipaddress
 import socket
 import ssl
@@ -102,12 +102,12 @@ def certified(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """How a server of 127.0.0.1 proves itself, and who believes it: contexts for both ends."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from rag_home import NOBODY, READER, WRITER, Room, room, sources
+from rag_home import NOBODY, READER, WRITER, Room, offline, room, sources
 
 from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from localai.rag import catalog, store
@@ -96,7 +96,7 @@ def test_a_korean_question_finds_a_korean_passage_without_the_english_model(
         raise AssertionError("the model was asked for")
 
     words_alone = store.Store(indexed.catalog, indexed.data, never, SHIPPED_MODEL)  # type: ignore[arg-type]
-    rag = Rag(words_alone, lambda *_: None)
+    rag = Rag(words_alone, lambda *_: None, offline)
     assert sources(rag.query(READER, "여권을 잃어버리면 어떻게 하나요?")) == ["inner/ko.md"]
 
 
