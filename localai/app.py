@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from localai.core.clock import Clock
     from localai.core.db import Database
     from localai.core.secrets import Secrets
+    from localai.core.web import Fetched
     from localai.infer.downloads import Downloads, Hub
     from localai.infer.engine import Engine
     from localai.infer.engines import Engines
@@ -384,7 +385,12 @@ class App:
         """Documents."""
         from localai.rag.service import Rag
 
-        return Rag(self._store, self.rbac.require, self._removed, self._reranker)
+        def fetch(url: str) -> "Fetched":
+            from localai.core.web import Web
+
+            return Web().fetch(url)
+
+        return Rag(self._store, self.rbac.require, fetch, self._removed, self._reranker)
 
     @cached_property
     def _store(self) -> "Store":

@@ -1,11 +1,13 @@
 """A documents room with the engine and the model that ship; for tests."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from localai.core.clock import Clock
 from localai.core.db import Database
-from localai.core.errors import Denied
+from localai.core.errors import Denied, Unavailable
+from localai.core.web import Fetched
 from localai.rag.catalog import Catalog
 from localai.rag.client import QdrantServer
 from localai.rag.embed import Embedder
@@ -38,7 +40,18 @@ def require(actor: Actor, permission: str) -> None:
         raise Denied(permission)
 
 
-def room(home: Path, *, model: str = SHIPPED_MODEL, server: QdrantServer | None = None) -> Room:
+def offline(url: str) -> Fetched:
+    """The web of a machine without a network."""
+    raise Unavailable(f"{url} cannot be reached")
+
+
+def room(
+    home: Path,
+    *,
+    model: str = SHIPPED_MODEL,
+    server: QdrantServer | None = None,
+    fetch: Callable[[str], Fetched] = offline,
+) -> Room:
     """A room in the folder, whose database is made on first use."""
     clock = Clock()
     database = Database(home / "localai.db")
@@ -52,7 +65,7 @@ def room(home: Path, *, model: str = SHIPPED_MODEL, server: QdrantServer | None 
         (lambda: server) if server else None,
     )
     removed: list[int] = []
-    return Room(Rag(store, require, removed.append), database, catalog, data, removed)
+    return Room(Rag(store, require, fetch, removed.append), database, catalog, data, removed)
 
 
 def sources(found: Answer) -> list[str]:

@@ -12,7 +12,7 @@ from typer import Exit
 
 from localai.cli.answer import Thoughts, answer
 from localai.cli.call import Call, Json, is_terminal, noun
-from localai.cli.console import json_text, note, print_json
+from localai.cli.console import json_text, linked, note, print_json
 from localai.cli.exits import report
 from localai.cli.inline import person
 from localai.cli.repl import Repl
@@ -147,7 +147,9 @@ class Speaking:
             print_json(loads(result.text))
         if not self._call.is_json:
             for passage in getattr(result, "passages", ()):  # of an answer over documents
-                note(f"[{passage.n}] {passage.source} {passage.location}")
+                where = f"{passage.source} {passage.location}"
+                cited = linked(where, passage.uri, stream=sys.stderr)
+                print(f"[{passage.n}] {cited}", file=sys.stderr)
         if self._shows_usage:
             note(_cost(result))
         if result.pending:

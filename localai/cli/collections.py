@@ -61,8 +61,8 @@ def _rebuilt(report: "IndexReport") -> None:
 
 def _table(page: "Page[Collection]") -> None:
     rows = (
-        (each.name, each.files, each.chunks, each.model, ago(each.updated_at))
+        (each.name, each.files, each.chunks, each.model, each.trust, ago(each.updated_at))
         for each in page.items
     )
-    columns = ("NAME", "FILES", "PASSAGES", "MODEL", "UPDATED")
+    columns = ("NAME", "FILES", "PASSAGES", "MODEL", "TRUST", "UPDATED")
     print_table(columns, rows, empty="nothing is indexed yet: ai rag index PATH")

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
+from typing import TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -20,6 +21,8 @@ from rich.text import Text
 from localai.core.escape import is_hidden, visible
 
 _SUSPECT = re.compile("[^\n -~가-힣]")
+# RFC 3986 has no other characters; nothing in it can end the escape sequence around it.
+_ADDRESS = re.compile(r"(?:https?|file)://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,2000}")
 _LAST = 16  # cells that the last column of a table needs: it may fold, the others may not
 _GAP = "  "
 _WIDE = 200  # a pipe has no width: a table that nobody wraps can be cut by columns
@@ -101,6 +104,14 @@ def _folded(value: object, width: int) -> Sequence[str]:
 def print_line(line: str, *, lines: bool = False, flush: bool = False) -> None:
     """One line on stdout, escaped; with `lines`, a text that keeps its line breaks."""
     print(visible(line, lines=lines), flush=flush)
+
+
+def linked(text: str, uri: str, *, stream: TextIO | None = None) -> str:
+    """The text, escaped, and on a terminal as a link (OSC 8) that opens the address."""
+    is_shown = (stream or sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
+    if not is_shown or not _ADDRESS.fullmatch(uri):
+        return visible(text)
+    return f"\x1b]8;;{uri}\x1b\\{visible(text)}\x1b]8;;\x1b\\"
 
 
 def note(line: str) -> None:

@@ -1,5 +1,6 @@
 """`ai rag`: your documents, indexed on this machine and asked."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,9 +9,10 @@ import typer
 from localai.cli.answer import answer as answering
 from localai.cli.call import Call, Json, noun
 from localai.cli.collections import app as collections
-from localai.cli.console import note, print_json, print_line, print_table
+from localai.cli.console import linked, note, print_json, print_line, print_table
 from localai.cli.progress import progress
 from localai.cli.rag_models import app as rag_models
+from localai.rag.records import Piped
 
 if TYPE_CHECKING:
     from localai.rag.evaluate import Evaluation, Figure, Scores
@@ -26,17 +28,28 @@ In = Annotated[str, typer.Option("--collection", "-C", metavar="NAME", help="Whi
 @app.command()
 def index(
     ctx: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Folders, files, 'GLOBS', https:// pages, or -"),
+    ],
     *,
     collection: In = "default",
     exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Leave out.")] = None,
+    name: Annotated[str | None, typer.Option(help="What - is called; notes.md, say.")] = None,
+    untrusted: Annotated[bool, typer.Option(help="Mark them as written by strangers.")] = False,
     json: Json = False,
 ) -> None:
     """Index text, code, PDF, office files and more; unchanged ones are skipped, deleted removed."""
     call = Call(ctx, json=json)
     with progress("indexing") as shown:
         report = call.app.rag.index(
-            call.actor, paths, collection=collection, exclude=exclude or (), on_progress=shown
+            call.actor,
+            paths,
+            collection=collection,
+            exclude=exclude or (),
+            piped=Piped(name, sys.stdin.buffer),
+            is_trusted=not untrusted,
+            on_progress=shown,
         )
     call.show(report, _report)
 
@@ -129,7 +142,9 @@ def _passages(found: "Answer") -> None:
     elif found.answer is not None:
         print_line("")
     for passage in found.passages:
-        print_line(f"[{passage.n}] {passage.source} {passage.location}  ({passage.score:.3f})")
+        mark = "  untrusted" if passage.trust == "untrusted" else ""
+        where = linked(f"{passage.source} {passage.location}", passage.uri)
+        print(f"[{passage.n}] {where}{mark}  ({passage.score:.3f})")
         print_line(f"    {passage.title}")
         for line in passage.text.strip().split("\n"):
             print_line(f"    {line}")

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database
 from localai.core.errors import NotFound
-from localai.rag.records import Collection
+from localai.rag.records import Collection, CollectionTrust
 from localai.rag.tables import collections, files, scores
 
 
@@ -28,13 +28,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a collection; an empty `sha256` marks one that was begun and not finished."""
+    """A file of a collection; an empty `sha256` marks one that was begun and not finished.
+
+    `path` is its key: a page's is its address.
+    """
 
     path: str
     root: str
     source: str
     sha256: str = ""
     chunks: int = 0
+    is_trusted: bool = True
 
 
 _ENTRY_COLUMNS = [collections.c[name] for name in Entry.__dataclass_fields__]
@@ -51,6 +55,7 @@ _SUMMARY = (
         collections,
         sa.func.count(files.c.path).label("files"),
         sa.func.coalesce(sa.func.sum(files.c.chunks), 0).label("chunks"),
+        sa.func.sum(sa.case((files.c.is_trusted.is_(False), 1), else_=0)).label("untrusted"),
     )
     .outerjoin(files, sa.and_(files.c.collection == collections.c.name, files.c.sha256 != ""))
     .group_by(collections.c.name)
@@ -172,6 +177,7 @@ class Catalog:
                     roots=tuple(connection.scalars(_ROOTS, {"wanted": row.name})),
                     created_at=rfc3339(row.created_us),
                     updated_at=rfc3339(row.updated_us),
+                    trust=_trust(row.untrusted, row.files),
                 )
                 for row in rows
             ]
@@ -192,3 +198,9 @@ class Catalog:
     def _touch(self, connection: sa.Connection, name: str, **values: object) -> None:
         change = sa.update(collections).where(collections.c.name == name)
         connection.execute(change.values(updated_us=self._clock.now_us(), **values))
+
+
+def _trust(untrusted: int, total: int) -> CollectionTrust:
+    if not untrusted:
+        return "trusted"
+    return "untrusted" if untrusted == total else "mixed"

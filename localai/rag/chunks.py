@@ -7,22 +7,20 @@ characters of Korean find more than 1,200.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from localai.rag.headings import Heading, headings
 from localai.rag.language import is_korean
-from localai.rag.sources import Kind, Source
+from localai.rag.outline import sections
+from localai.rag.sources import Definition, Kind, Source
 
 MAX_LATIN = 1000
 MAX_KOREAN = 600
-# A title stands before every chunk below it: one line of a megabyte would be copied thousands
-# of times.
-MAX_HEADING = 200
+PACKED = 1000
 
 _NEWLINE = re.compile(r"\n")
-_HEADING = re.compile(r"(#{1,6})[ \t]+(?=\S)")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 Span = tuple[int, int]
 # A pattern to cut at, and the characters that must not follow the cut.
@@ -59,19 +57,11 @@ class Chunk:
         return f"{self.title}\n{self.text}"
 
 
-@dataclass(frozen=True)
-class _Heading:
-    start: int
-    end: int
-    level: int
-    title: str
-
-
 def cut(source: Source) -> list[Chunk]:
     """Cut a file, or every part of a document, into chunks, in order."""
     name = source.title or source.name
-    if not source.is_document:
-        return chunk(source.text, source.kind, name)
+    if not source.parts:
+        return chunk(source.text, source.kind, name, source.outline)
     return [
         replace(piece, place=part.place)
         for part in source.parts
@@ -79,12 +69,13 @@ def cut(source: Source) -> list[Chunk]:
     ]
 
 
-def chunk(text: str, kind: Kind, name: str) -> list[Chunk]:
+def chunk(text: str, kind: Kind, name: str, outline: Sequence[Definition] = ()) -> list[Chunk]:
     """Cut the text of the file `name` into chunks, in order; a blank text has none."""
     newlines = [match.start() for match in _NEWLINE.finditer(text)]
     seams = _CODE if kind == "code" else _PROSE
     found = []
-    for path, section in _sections(text, kind):
+    parts = sections(text, outline, MAX_LATIN, PACKED) if outline else _sections(text, kind)
+    for path, section in parts:
         title = " \u203a ".join((name, *path))
         limit = MAX_KOREAN if is_korean(text[slice(*section)]) else MAX_LATIN
         for start, end in _joined(_packed(text, section, limit, seams), limit):
@@ -96,31 +87,14 @@ def chunk(text: str, kind: Kind, name: str) -> list[Chunk]:
 
 def _sections(text: str, kind: Kind) -> Iterator[tuple[tuple[str, ...], Span]]:
     """Heading path and span of each part that a heading opens, and of what precedes them."""
-    headings = list(_headings(text)) if kind == "markdown" else []
-    yield (), (0, headings[0].start if headings else len(text))
-    path: list[_Heading] = []
-    for heading, after in pairwise([*headings, _Heading(len(text), len(text), 0, "")]):
+    found = list(headings(text, kind))
+    yield (), (0, found[0].start if found else len(text))
+    path: list[Heading] = []
+    for heading, after in pairwise([*found, Heading(len(text), len(text), 0, "")]):
         path = [*(above for above in path if above.level < heading.level), heading]
         # A heading with nothing but deeper headings below it lives on in their titles.
         if text[heading.end : after.start].strip() or after.level <= heading.level:
             yield tuple(each.title for each in path), (heading.start, after.start)
-
-
-def _headings(text: str) -> Iterator[_Heading]:
-    """The headings outside fences, marked by `#`."""
-    fence = ""
-    start = 0
-    for line in text.split("\n"):
-        end = start + len(line)
-        if mark := _FENCE.match(line):
-            if not fence:
-                fence = mark[1]
-            elif mark[1].startswith(fence) and line.strip() == mark[1]:
-                fence = ""
-        elif not fence and (hashes := _HEADING.match(line)):
-            title = line[hashes.end() :].strip().rstrip("#").rstrip()[:MAX_HEADING]
-            yield _Heading(start, end, len(hashes[1]), title)
-        start = end + 1
 
 
 def _packed(text: str, span: Span, limit: int, seams: tuple[Seam, ...]) -> Iterator[Span]:

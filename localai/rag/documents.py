@@ -5,13 +5,19 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
-from localai.rag.sources import Part, plain
+from localai.rag.grammars import has_grammar
+from localai.rag.sources import Definition, Held, Part, Refused, Source, plain
 
 LONGEST_S: Final = 30.0
+_LONGEST_OUTLINE_S: Final = 5.0
 _MOST_ANSWER: Final = 150_000_000
 _PASSED_ON: Final = ("HOME", "LANG", "LC_ALL", "PATH", "SYSTEMROOT", "TMPDIR")
 
@@ -23,22 +29,45 @@ class Documents:
         self._longest_s = longest_s
         self._worker: subprocess.Popen[bytes] | None = None
 
+    def whole(self, source: Source) -> Source | Refused:
+        """The source with what only a process of its own reads of it."""
+        if source.origin is None or not (source.is_document or has_grammar(source.origin.suffix)):
+            return source
+        with _file(source.origin) as path:
+            if not source.is_document:
+                return replace(source, outline=self.outline(path), origin=None)
+            parts = self.read(path)
+        if isinstance(parts, str):
+            return Refused(source.key, parts)
+        return replace(source, parts=parts, origin=None)
+
     def read(self, path: Path) -> tuple[Part, ...] | str:
         """The document's parts; a text says why there are none."""
+        answer = self._asked(path, self._longest_s)
+        if isinstance(answer, str):
+            return answer
+        return tuple(Part(place, plain(text), kind) for place, kind, text in answer["parts"])
+
+    def outline(self, path: Path) -> tuple[Definition, ...]:
+        """What the code defines; nothing where that cannot be told, or not soon."""
+        answer = self._asked(path, min(self._longest_s, _LONGEST_OUTLINE_S))
+        found = () if isinstance(answer, str) else answer["outline"]
+        return tuple(Definition(start, end, tuple(names)) for start, end, names in found)
+
+    def _asked(self, path: Path, longest_s: float) -> dict[str, Any] | str:
+        """The worker's answer; a text says why there is none."""
         worker = self._running()
         try:
             os.write(_handle(worker.stdin), json.dumps(os.fspath(path)).encode() + b"\n")
-            line = self._line(_handle(worker.stdout))
+            line = self._line(_handle(worker.stdout), time.monotonic() + longest_s)
         except OSError:
             line = b""
         if not line.endswith(b"\n"):
             is_slow = worker.poll() is None
             self.close()
-            return f"not read within {self._longest_s:.0f} seconds" if is_slow else "broken"
-        answer = json.loads(line)
-        if "reason" in answer:
-            return str(answer["reason"])
-        return tuple(Part(place, plain(text), kind) for place, kind, text in answer["parts"])
+            return f"not read within {longest_s:.0f} seconds" if is_slow else "broken"
+        answer: dict[str, Any] = json.loads(line)
+        return str(answer["reason"]) if "reason" in answer else answer
 
     def close(self) -> None:
         """End the worker, whatever it does."""
@@ -61,9 +90,8 @@ class Documents:
             )
         return self._worker
 
-    def _line(self, handle: int) -> bytes:
+    def _line(self, handle: int, until: float) -> bytes:
         """What the worker answers, cut off where it takes too long or says too much."""
-        until = time.monotonic() + self._longest_s
         found = bytearray()
         while not found.endswith(b"\n") and len(found) < _MOST_ANSWER:
             ready, _, _ = select.select([handle], [], [], max(0, until - time.monotonic()))
@@ -71,6 +99,18 @@ class Documents:
                 break
             found += piece
         return bytes(found)
+
+
+@contextmanager
+def _file(origin: Path | Held) -> Iterator[Path]:
+    """A file that holds the document: where it came from elsewhere, a private one for now."""
+    if isinstance(origin, Path):
+        yield origin
+        return
+    with tempfile.NamedTemporaryFile(prefix="localai-", suffix=origin.suffix) as file:
+        file.write(origin.data)
+        file.flush()
+        yield Path(file.name)
 
 
 def _handle(pipe: IO[bytes] | None) -> int:

@@ -1,4 +1,4 @@
-"""One index run: the files under some paths become what the index holds of them.
+"""One index run: the sources that were meant become what the index holds of them.
 
 Interrupted at any moment, the index stays whole and the next run ends the work: a file's row
 loses its digest before its passages change and gains it when they are all on disk.
@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localai.core.errors import NotFound, Unavailable
 from localai.rag.catalog import Catalog, Entry, File
 from localai.rag.chunks import Chunk, cut
 from localai.rag.documents import Documents
 from localai.rag.index import Index, Point
 from localai.rag.language import is_korean
 from localai.rag.records import Action, IndexReport, Progress, Skipped
-from localai.rag.sources import Refused, Source, read, shown, walk
+from localai.rag.sources import Refused, Source
 from localai.rag.sparse import TOKENIZER_VERSION, passage_vector, tokens
+from localai.rag.targets import Lead, Target, is_under
 
 if TYPE_CHECKING:
     from localai.rag.embed import Embedder
@@ -36,21 +35,13 @@ _NAMESPACE = uuid.UUID("8f0c2d1e-5a43-5b1c-9d5e-3b6f2a7c4e10")
 
 
 @dataclass(frozen=True)
-class _Target:
-    """A path to index; names of files are relative to `base`, `root` is what a user named."""
-
-    path: Path
-    root: Path
-    base: Path
-
-
-@dataclass(frozen=True)
 class _Work:
-    """A new or changed file, cut up."""
+    """A new or changed source, cut up, each piece with its id; `version` names these pieces."""
 
     source: Source
     file: File
-    chunks: list[Chunk]
+    pieces: list[tuple[str, Chunk]]
+    version: str
     action: Action
 
 
@@ -81,30 +72,24 @@ class Ingest:
         self._done = 0
         self._total = 0
 
-    def run(self, paths: Sequence[Path], exclude: Sequence[str]) -> IndexReport:
-        """Index the paths and forget the files that are no longer under them."""
+    def run(self, targets: Sequence[Target], exclude: Sequence[str]) -> IndexReport:
+        """Index the targets and forget what is no longer where they say."""
         started = time.perf_counter()
-        targets = self._targets(paths)
-        found = [
-            (target, each)
-            for target in targets
-            if target.path.exists()
-            for each in walk(target.path, exclude)
-        ]
+        found = [(target, lead) for target in targets for lead in target.find(exclude)]
         self._total = len(found)
         with closing(self._documents):
             self._take_in(found)
         self._forget(targets)
         return self._report(started)
 
-    def again(self, files: Sequence[File]) -> IndexReport:
-        """Take in the files of another collection, under the names that they have there.
+    def again(self, targets: Sequence[Target]) -> IndexReport:
+        """Take in what another collection has, under the names that it has there.
 
-        Those that are gone are left out and named; what else was known is forgotten.
+        What is gone is left out and named; what else was known is forgotten.
         """
         started = time.perf_counter()
-        self._total = len(files)
-        found = [(_original(file), _present(Path(file.path))) for file in files]
+        found = [(target, lead) for target in targets for lead in target.find(())]
+        self._total = len(found)
         with closing(self._documents):
             self._take_in(found)
         self._drop([file for path, file in self._known.items() if path not in self._kept])
@@ -122,70 +107,62 @@ class Ingest:
             seconds=round(time.perf_counter() - started, 3),
         )
 
-    def _take_in(self, found: Sequence[tuple[_Target, Path | Refused]]) -> None:
+    def _take_in(self, found: Sequence[tuple[Target, Lead]]) -> None:
         pending: list[_Work] = []
-        for target, each in found:
-            work = self._examined(target, each)
+        for target, lead in found:
+            work = self._examined(target, lead)
             if work is not None:
                 pending.append(work)
-            if sum(1 + len(work.chunks) for work in pending) >= BATCH:
+            if sum(1 + len(work.pieces) for work in pending) >= BATCH:
                 self._write(pending)
                 pending = []
         self._write(pending)
 
     def take(self, sources: Iterable[Source], *, gone: Sequence[str]) -> None:
-        """Take in texts that are no files, each once, and forget those of the paths in `gone`."""
-        works = (self._cut(source, "") for source in sources)
+        """Take in texts that are no files, each once, and forget those of the keys in `gone`."""
+        works = (self._cut(source) for source in sources)
         while pending := list(islice(works, BATCH)):
             self._write(pending)
-        self._drop([self._known[path] for path in gone])
+        self._drop([self._known[key] for key in gone])
 
-    def _targets(self, paths: Sequence[Path]) -> list[_Target]:
-        """The paths, each once; one inside a folder that was indexed before keeps its names."""
-        resolved = dict.fromkeys(map(_resolved, paths))
-        outermost = [path for path in resolved if resolved.keys().isdisjoint(path.parents)]
-        roots = {Path(file.root) for file in self._known.values()}
-        return [self._target(path, roots) for path in outermost]
-
-    def _target(self, path: Path, roots: set[Path]) -> _Target:
-        if not any(_is_under(known, {path}) for known in self._known):
-            must_exist(path)
-        root = next((each for each in reversed(_line(path)) if each in roots), path)
-        return _Target(path, root, root.parent if root.is_file() else root)
-
-    def _examined(self, target: _Target, found: Path | Refused) -> _Work | None:
-        """The file as work, or None where it is unchanged or refused."""
-        source = read(found, target.base) if isinstance(found, Path) else found
+    def _examined(self, target: Target, lead: Lead) -> _Work | None:
+        """The source as work, or None where it is gone, unchanged or refused."""
+        source = lead()
         if isinstance(source, Refused):
             self._refuse(source, target)
+        if not isinstance(source, Source) or source.key in self._kept:
             return None
-        path = str(source.path)
-        self._kept.add(path)
-        known = self._known.get(path)
-        if known and (known.sha256, known.source) == (source.sha256, source.name):
+        self._kept.add(source.key)
+        if self._is_unchanged(source):
             self._step(source.name, "unchanged")
             return None
-        if source.is_document:
-            parts = self._documents.read(source.path)
-            if isinstance(parts, str):
-                self._refuse(Refused(source.path, parts), target)
-                self._kept.discard(path)
-                return None
-            source = replace(source, parts=parts)
-        return self._cut(source, str(target.root))
+        whole = self._documents.whole(source)
+        if isinstance(whole, Refused):
+            self._kept.discard(source.key)
+            self._refuse(whole, target)
+            return None
+        return self._cut(whole)
 
-    def _cut(self, source: Source, root: str) -> _Work:
-        chunks = cut(source)
-        path = str(source.path)
-        file = File(path, root, source.name, source.sha256, len(chunks))
-        is_known = path in self._known and self._known[path].sha256
-        return _Work(source, file, chunks, "updated" if is_known else "added")
+    def _is_unchanged(self, source: Source) -> bool:
+        now = (source.sha256, source.name, source.is_trusted)
+        known = self._known.get(source.key)
+        return known is not None and (known.sha256, known.source, known.is_trusted) == now
 
-    def _refuse(self, refused: Refused, target: _Target) -> None:
-        name = shown(refused.path, target.base)
+    def _cut(self, source: Source) -> _Work:
+        pieces = list(_identified(source, self._entry))
+        version = str(uuid.uuid5(_NAMESPACE, "\0".join(id_ for id_, _ in pieces)))
+        file = File(
+            source.key, source.root, source.name, source.sha256, len(pieces), source.is_trusted
+        )
+        known = self._known.get(source.key)
+        action: Action = "updated" if known and known.sha256 else "added"
+        return _Work(source, file, pieces, version, action)
+
+    def _refuse(self, refused: Refused, target: Target) -> None:
+        name = target.shown(refused.key)
         self._skipped.append(Skipped(name, refused.reason))
         if refused.is_error:  # what cannot be read just now is not gone
-            self._kept.update(path for path in self._known if _is_under(path, {refused.path}))
+            self._kept.update(key for key in self._known if is_under(key, refused.key))
         self._step(name, "skipped")
 
     def _write(self, works: Sequence[_Work]) -> None:
@@ -194,12 +171,12 @@ class Ingest:
         name = self._entry.name
         begun = [replace(work.file, sha256="", chunks=0) for work in works]
         self._catalog.enter(name, begun, average_terms=self._average)
-        pieces = [(work, *piece) for work in works for piece in _identified(work, self._entry)]
+        pieces = [(work, *piece) for work in works for piece in work.pieces]
         for start in range(0, len(pieces), BATCH):
             self._write_batch(pieces[start : start + BATCH])
-        changed = [work for work in works if str(work.source.path) in self._known]
+        changed = [work for work in works if work.source.key in self._known]
         if changed:
-            versions = [_version(work.source) for work in changed]
+            versions = [work.version for work in changed]
             self._index.forget([file_id(work.file.path) for work in changed], keep=versions)
         finished = [work.file for work in works]
         self._catalog.enter(name, finished, average_terms=self._average)
@@ -211,7 +188,7 @@ class Ingest:
         self._weigh([len(each) for each in terms])
         vectors = self._vectors([piece for _, _, piece in pieces])
         points = [
-            Point(id_, vector, passage_vector(words, self._average), _payload(work.source, piece))
+            Point(id_, vector, passage_vector(words, self._average), _payload(work, piece))
             for (work, id_, piece), vector, words in zip(pieces, vectors, terms, strict=True)
         ]
         self._index.write(points)
@@ -237,12 +214,11 @@ class Ingest:
                 vectors[place] = vector
         return vectors
 
-    def _forget(self, targets: Sequence[_Target]) -> None:
-        paths = {target.path for target in targets}
+    def _forget(self, targets: Sequence[Target]) -> None:
         gone = [
             file
-            for path, file in self._known.items()
-            if path not in self._kept and _is_under(path, paths)
+            for key, file in self._known.items()
+            if key not in self._kept and any(target.holds(key) for target in targets)
         ]
         self._drop(gone)
 
@@ -262,69 +238,30 @@ class Ingest:
             self._on_progress(Progress(self._done, self._total, source, action))
 
 
-def _original(file: File) -> _Target:
-    """Where a file that is known was taken from."""
-    root = Path(file.root)
-    return _Target(Path(file.path), root, root.parent if root.is_file() else root)
-
-
-def _present(path: Path) -> Path | Refused:
-    return path if path.is_file() and not path.is_symlink() else Refused(path, "gone")
-
-
-def must_exist(path: Path) -> None:
-    """Raise NotFound for a path where nothing is, Unavailable for one that makes no sense."""
-    if not _resolved(path).exists():
-        message = f"there is no file or folder {path}"
-        raise NotFound(message, hint="name one that is there")
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        found = path.expanduser().resolve()
-        found.exists()
-        str(found).encode()
-    except (OSError, RuntimeError, ValueError) as error:
-        message = f"{shown(path, path.parent)} cannot be read"
-        raise Unavailable(message, hint="check its name and who may read it") from error
-    return found
-
-
-def _line(path: Path) -> list[Path]:
-    """The path, and every folder above it, nearest first."""
-    return [path, *path.parents]
-
-
-def _is_under(path: str, tops: set[Path]) -> bool:
-    return not tops.isdisjoint(_line(Path(path)))
-
-
-def _identified(work: _Work, entry: Entry) -> Iterator[tuple[str, Chunk]]:
-    """Each chunk with an id that stays its own as long as its file, text and model do."""
+def _identified(source: Source, entry: Entry) -> Iterator[tuple[str, Chunk]]:
+    """Each chunk with an id that stays its own as long as its source, text and model do."""
     seen: Counter[str] = Counter()
-    for piece in work.chunks:
+    for piece in cut(source):
         digest = hashlib.sha256(piece.indexed.encode()).hexdigest()
-        parts = (work.file.path, digest, entry.model, TOKENIZER_VERSION, seen[digest])
+        parts = (source.key, digest, entry.model, TOKENIZER_VERSION, seen[digest])
         seen[digest] += 1
         yield str(uuid.uuid5(_NAMESPACE, "\0".join(map(str, parts)))), piece
 
 
-def file_id(path: str) -> str:
-    """What the passages of a file name as theirs."""
-    return str(uuid.uuid5(_NAMESPACE, path))
+def file_id(key: str) -> str:
+    """What the passages of a source name as theirs."""
+    return str(uuid.uuid5(_NAMESPACE, key))
 
 
-def _version(source: Source) -> str:
-    """Names this content of this file; the same content in another file is another version."""
-    return str(uuid.uuid5(_NAMESPACE, f"{source.path}\0{source.name}\0{source.sha256}"))
-
-
-def _payload(source: Source, piece: Chunk) -> dict[str, str | int]:
+def _payload(work: _Work, piece: Chunk) -> dict[str, str | int]:
+    source = work.source
     return {
-        "file": file_id(str(source.path)),
-        "version": _version(source),
-        "root": str(source.root),
+        "file": file_id(source.key),
+        "key": source.key,
+        "version": work.version,
+        "root": source.root,
         "source": source.name,
+        "trusted": source.is_trusted,
         "title": piece.title,
         "start_line": piece.start_line,
         "end_line": piece.end_line,

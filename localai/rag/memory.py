@@ -6,12 +6,14 @@ see what is the caller's to check; a collection's name here is one that no comma
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Final
 
 from localai.rag.catalog import Entry
 from localai.rag.ingest import Ingest
 from localai.rag.sources import Source
 from localai.rag.store import Store
+
+_NOWHERE: Final = "."
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Memory:
     def find(self, text: str, k: int, *, root: str | None = None) -> list[Recalled]:
         """The pieces nearest to the text in words and meaning, best first."""
         entry = self._entry()
-        within = None if root is None else str(Path(root))
+        within = None if root is None else root or _NOWHERE
         search = self._store.search(entry, text, k, root=within)
         if search is None:
             return []
@@ -81,5 +83,5 @@ class Memory:
 
 
 def _source(memo: Memo) -> Source:
-    root = Path(memo.root)
-    return Source(Path(memo.key), root, memo.key, memo.text, "kept", "text", memo.title)
+    root = memo.root or _NOWHERE
+    return Source(memo.key, root, memo.key, memo.text, "kept", "text", memo.title)

@@ -6,6 +6,7 @@ transaction. Interrupted, the next run goes on where it ended.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from localai.core.errors import Conflict
 from localai.core.files import locked, private_dir
@@ -13,10 +14,17 @@ from localai.rag.catalog import Entry
 from localai.rag.ingest import Ingest
 from localai.rag.records import IndexReport, Progress
 from localai.rag.store import Store
+from localai.rag.targets import again
+
+if TYPE_CHECKING:
+    from localai.core.web import Fetched
 
 
 def rebuild(
-    store: Store, name: str, on_progress: Callable[[Progress], None] | None = None
+    store: Store,
+    name: str,
+    fetch: Callable[[str], "Fetched"],
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> IndexReport:
     """Make the collection anew; files that are gone are left out, and named as skipped.
 
@@ -24,7 +32,7 @@ def rebuild(
     """
     with locked(private_dir(store.data) / "rebuild.lock"):
         staged = _staged(store, name)
-        report = _fill(store, name, staged, on_progress)
+        report = _fill(store, name, staged, fetch, on_progress)
         abandon(store, name)  # what is staged now is the old index
     return report
 
@@ -36,7 +44,11 @@ def abandon(store: Store, name: str) -> None:
 
 
 def _fill(
-    store: Store, name: str, staged: Entry, on_progress: Callable[[Progress], None] | None
+    store: Store,
+    name: str,
+    staged: Entry,
+    fetch: Callable[[str], "Fetched"],
+    on_progress: Callable[[Progress], None] | None,
 ) -> IndexReport:
     """Fill the new index, again where the collection changed meanwhile, and exchange the two."""
     while True:
@@ -44,7 +56,7 @@ def _fill(
         files = store.catalog.files(name)
         index = store.index(staged)
         run = Ingest(store.catalog, staged, index, store.embedder(staged), on_progress)
-        report = run.again(list(files.values()))
+        report = run.again(list(again(files.values(), fetch)))
         if files and not store.catalog.files(staged.name):
             message = f"none of the files of {name} is there: it stays as it was"
             raise Conflict(message, hint=f"ai rag collections show {name}")

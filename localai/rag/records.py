@@ -1,7 +1,7 @@
-"""What leaves the room: reports, collections, passages, answers."""
+"""What enters and leaves the room: reports, collections, passages, answers."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import IO, Literal
 
 # The embedding model that ships; English, 192 numbers.
 SHIPPED_MODEL = "localai/static-192"
@@ -12,6 +12,16 @@ COMPANION_MODEL = "localai/minilm-l6-v2-int8"
 REMOVED_CITATIONS = "localai_rag_removed_citations_total"
 
 Action = Literal["added", "updated", "unchanged", "removed", "skipped"]
+Trust = Literal["trusted", "untrusted"]
+CollectionTrust = Literal["trusted", "untrusted", "mixed"]
+
+
+@dataclass(frozen=True)
+class Piped:
+    """Standard input, and the name that it goes by; its suffix says how it is read."""
+
+    name: str | None
+    stream: IO[bytes]
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,10 @@ class IndexReport:
 
 @dataclass(frozen=True)
 class Collection:
-    """One collection of indexed files; times are RFC 3339 in UTC."""
+    """One collection of indexed files; times are RFC 3339 in UTC.
+
+    `trust` is `mixed` where some of its files are trusted and others are not.
+    """
 
     name: str
     model: str
@@ -59,6 +72,7 @@ class Collection:
     roots: tuple[str, ...]
     created_at: str | None
     updated_at: str | None
+    trust: CollectionTrust = "trusted"
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,8 @@ class Passage:
     """A piece of a file; `n` is what an answer cites.
 
     `location` gives its lines as `L12-L30`, or its place in a document: `p. 3`, `Sheet1!A2:F40`.
+    It is `untrusted` where a stranger may have written it: a page, a pipe, what was marked so.
+    `uri` is where it can be opened; empty for what was piped in.
     """
 
     n: int
@@ -74,6 +90,8 @@ class Passage:
     location: str
     score: float
     text: str
+    trust: Trust = "trusted"
+    uri: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from localai.rag.catalog import Entry
 from localai.rag.citations import Citations
 from localai.rag.evidence import is_beside, is_unlike, silence
 from localai.rag.index import Hit
-from localai.rag.ingest import Ingest, file_id, must_exist
+from localai.rag.ingest import Ingest, file_id
 from localai.rag.language import is_korean
 from localai.rag.prompt import prompt
 from localai.rag.rebuild import abandon, rebuild
@@ -24,12 +24,15 @@ from localai.rag.records import (
     Collection,
     IndexReport,
     Passage,
+    Piped,
     Progress,
 )
 from localai.rag.store import Store
+from localai.rag.targets import Targets
 from localai.rbac.permissions import Actor
 
 if TYPE_CHECKING:
+    from localai.core.web import Fetched
     from localai.rag.rerank import Reranker
 
 MAX_PASSAGES = 100
@@ -49,7 +52,7 @@ Messages = Sequence[tuple[str, str]]
 
 
 class Rag:
-    """Collections of documents.
+    """Collections of documents; `fetch` gets a page of the web.
 
     `removed` is told how many citations of an answer were taken out, where some were; `reranker`
     gives the model of the settings that puts the best passages in order, if there is one.
@@ -59,6 +62,7 @@ class Rag:
         self,
         store: Store,
         require: Callable[[Actor, str], None],
+        fetch: Callable[[str], "Fetched"],
         removed: Callable[[int], None],
         reranker: Callable[[], "Reranker | None"] = lambda: None,
     ) -> None:
@@ -67,30 +71,40 @@ class Rag:
         self._store = store
         self._catalog = store.catalog
         self._require = require
+        self._fetch = fetch
 
     @property
     def engine(self) -> str:
         """What holds new collections, in words."""
         return _ENGINES[self._store.engine]
 
-    def index(
+    def index(  # noqa: PLR0913 - what is taken in, how, and where to
         self,
         actor: Actor,
-        paths: Sequence[Path],
+        paths: Sequence[str | Path],
         *,
         collection: str = "default",
         exclude: Sequence[str] = (),
+        piped: Piped | None = None,
+        is_trusted: bool = True,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
-        """Take in the files at or under the paths; see IndexReport. Safe to interrupt."""
+        """Take in the files at or under the paths; see IndexReport. Safe to interrupt.
+
+        A text may also be a pattern, an http or https address, or `-` for what is `piped`.
+        """
         self._require(actor, "rag:write")
-        known = self._catalog.find(collection) if _NAME.fullmatch(collection) else None
-        entry = known or self._begin(collection, paths)
+        _check_name(collection)
+        known = self._catalog.find(collection)
+        files = self._catalog.files(collection) if known else {}
+        meant = Targets(files, fetch=self._fetch, piped=piped, is_trusted=is_trusted)
+        targets = meant.of(paths)
+        entry = known or self._store.begin(collection)
         self._check_current(entry)
         self._check_model(entry)
         store = self._store
         run = Ingest(self._catalog, entry, store.index(entry), store.embedder(entry), on_progress)
-        return run.run(paths, exclude)
+        return run.run(targets, exclude)
 
     def query(self, actor: Actor, text: str, *, collection: str = "default", k: int = 5) -> Answer:
         """The `k` best passages for a question; none found is an answer without passages."""
@@ -243,7 +257,7 @@ class Rag:
         """Make a collection anew with the model of the settings; see rebuild.rebuild."""
         self._require(actor, "rag:write")
         self._find(name)
-        return rebuild(self._store, name, on_progress)
+        return rebuild(self._store, name, self._fetch, on_progress)
 
     def of_other_models(self, actor: Actor) -> list[Collection]:
         """The collections that were made with another model than that of the settings."""
@@ -255,14 +269,6 @@ class Rag:
         self._require(actor, "rag:write")
         self._store.remove(self._find(name))
         abandon(self._store, name)
-
-    def _begin(self, name: str, paths: Sequence[Path]) -> Entry:
-        if not _NAME.fullmatch(name):
-            message = f"{name!r} cannot name a collection"
-            raise Invalid(message, hint="use letters, digits, - _ and . , at most 64")
-        for path in paths:
-            must_exist(path)
-        return self._store.begin(name)
 
     def _find(self, name: str) -> Entry:
         if not _NAME.fullmatch(name):  # what is not a file is not a document
@@ -301,6 +307,12 @@ def _reranked(reranker: "Reranker", question: str, hits: Sequence[Hit]) -> list[
     return sorted(scored, key=lambda hit: -hit.score)
 
 
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        message = f"{name!r} cannot name a collection"
+        raise Invalid(message, hint="use letters, digits, - _ and . , at most 64")
+
+
 def _passage(n: int, hit: Hit) -> Passage:
     stored = hit.payload
     return Passage(
@@ -310,7 +322,16 @@ def _passage(n: int, hit: Hit) -> Passage:
         location=stored.get("place") or f"L{stored['start_line']}-L{stored['end_line']}",
         score=round(hit.score, 4),
         text=stored["text"],
+        trust="trusted" if stored.get("trusted", True) else "untrusted",
+        uri=_uri(stored.get("key", ""), stored["source"]),
     )
+
+
+def _uri(key: str, source: str) -> str:
+    """Where a source can be opened; the address of a page is what it is called by, or none."""
+    if key.startswith("/"):
+        return Path(key).as_uri()
+    return key if key == source and key.startswith(("http://", "https://")) else ""
 
 
 def _ms(seconds: float) -> float:

@@ -96,7 +96,16 @@ def test_an_answer_cites_its_passages(ai: Ai, folder: Path, with_model: Callable
         "model",
         "timings_ms",
     }
-    assert set(found["passages"][0]) == {"n", "source", "title", "location", "score", "text"}
+    assert set(found["passages"][0]) == {
+        "n",
+        "source",
+        "title",
+        "location",
+        "score",
+        "text",
+        "trust",
+        "uri",
+    }
     assert ai("rag", "query", "tomatoes", "--no-answer", "--json").json["answer"] is None
 
 

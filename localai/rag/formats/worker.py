@@ -1,6 +1,7 @@
 """Reads documents that may be hostile, in a process of its own with bounded memory and time.
 
-Takes a path a line, answers with one line of JSON: the parts, or why there are none. Whatever a
+Takes a path a line, answers with one line of JSON: the parts of a document, the
+outline of code, or why there are none. Whatever a
 document makes of this process, the one that asked goes on with the next.
 """
 
@@ -41,22 +42,14 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     for line in sys.stdin.buffer:
-        answer = json.dumps(_read(Path(json.loads(line))))
+        answer = json.dumps(_answer(Path(json.loads(line))))
         sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
 
 
-def _read(path: Path) -> dict[str, object]:
-    parts, size = [], 0
-    module, name = _READERS[path.suffix.lower()]
+def _answer(path: Path) -> dict[str, object]:
     try:
-        # Each library is loaded for the first document that needs it.
-        reader: Reader = getattr(import_module(f"localai.rag.formats.{module}"), name)
-        for part in reader(path):
-            parts.append([part.place, part.kind, part.text])
-            size += len(part.text)
-            if size > MOST_TEXT:
-                return {"reason": f"more than {MOST_TEXT // 1_000_000} million characters"}
+        return _read(path)
     except Unreadable as error:
         return {"reason": str(error)}
     except OSError as error:
@@ -65,6 +58,20 @@ def _read(path: Path) -> dict[str, object]:
         return {"reason": f"takes more than {MOST_MEMORY // 1_000_000} MB of memory to read"}
     except Exception as error:  # noqa: BLE001 - a stranger's document makes a library fail in any way
         return {"reason": f"broken: {type(error).__name__}"}
+
+
+def _read(path: Path) -> dict[str, object]:
+    """The parts of a document, or the outline of code, by a library that is loaded for it."""
+    if path.suffix.lower() not in _READERS:
+        return {"outline": import_module("localai.rag.formats.code").outline(path)}
+    parts, size = [], 0
+    module, name = _READERS[path.suffix.lower()]
+    reader: Reader = getattr(import_module(f"localai.rag.formats.{module}"), name)
+    for part in reader(path):
+        parts.append([part.place, part.kind, part.text])
+        size += len(part.text)
+        if size > MOST_TEXT:
+            raise Unreadable(f"more than {MOST_TEXT // 1_000_000} million characters")
     return {"parts": parts} if parts else {"reason": "holds no text"}
 
 

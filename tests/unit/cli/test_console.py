@@ -1,5 +1,6 @@
 """What reaches the screen."""
 
+import io
 import json
 import sys
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from localai.cli.console import ago, json_text, print_fields, print_table
+from localai.cli.console import ago, json_text, linked, print_fields, print_table
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,31 @@ def test_a_narrow_screen_shows_fields_instead_of_ids_in_pieces(
     assert capsys.readouterr().out == "".join(
         f"ID    {each}\nTOOL  write_file\nWHO   오래된 연못\n\n" for each in ids
     )
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("uri", ["file:///home/me/a%20b.md", "https://example.org/a?b=c#d"])
+def test_a_terminal_gets_a_link(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OSC 8; a pipe gets the text, and so does a terminal that knows no escape sequences."""
+    monkeypatch.setenv("TERM", "xterm")
+    shown = linked("a.md L1", uri, stream=Terminal())
+    assert shown == f"\x1b]8;;{uri}\x1b\\a.md L1\x1b]8;;\x1b\\"
+    assert linked("a.md L1", uri, stream=io.StringIO()) == "a.md L1"
+    monkeypatch.setenv("TERM", "dumb")
+    assert linked("a.md L1", uri, stream=Terminal()) == "a.md L1"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["", "javascript:alert(1)", "https://e.org/\x1b\\\x1b[2J", "https://e.org/\u202e", "ssh://a"],
+)
+def test_what_is_no_address_is_no_link(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a document is called by may be hostile, and so may its text."""
+    monkeypatch.setenv("TERM", "xterm")
+    assert linked("a\x1b[2J", uri, stream=Terminal()) == "a\\u{001B}[2J"

@@ -109,7 +109,7 @@ def _parts(documents: Documents, path: Path) -> tuple[Part, ...]:
     """What the worker reads, which is what it would read in this process."""
     found = documents.read(path)
     assert not isinstance(found, str), found
-    here = worker._read(path)["parts"]
+    here = worker._answer(path)["parts"]
     assert here == [[part.place, part.kind, part.text] for part in found]
     return found
 
@@ -278,7 +278,7 @@ def test_a_hostile_document_is_refused_by_name_and_the_next_is_read(
     found = documents.read(make(tmp_path / f"bad.{kind}"))
     assert isinstance(found, str), found
     assert any(each in found for each in reason.split("|")), found
-    assert worker._read(tmp_path / f"bad.{kind}") == {"reason": found}
+    assert worker._answer(tmp_path / f"bad.{kind}") == {"reason": found}
     assert _parts(documents, _pdf(tmp_path / "good.pdf", "Still here."))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import tiny_models
-from rag_home import READER, WRITER, Room, require, sources
+from rag_home import READER, WRITER, Room, offline, require, sources
 
 from localai.core.errors import Unavailable
 from localai.rag.rerank import Reranker
@@ -24,7 +24,7 @@ def cache(tmp_path: Path) -> Path:
 
 def ranked(here: Room, reranker: Reranker | None) -> Rag:
     """The room with that reranker."""
-    return Rag(here.rag._store, require, print, lambda: reranker)
+    return Rag(here.rag._store, require, offline, print, lambda: reranker)
 
 
 def test_the_reranker_orders_what_was_found(here: Room, tmp_path: Path, cache: Path) -> None:

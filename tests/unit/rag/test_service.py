@@ -4,10 +4,11 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import sqlalchemy as sa
-from rag_home import NOBODY, READER, WRITER, Room, room, sources
+from rag_home import NOBODY, READER, WRITER, Room, offline, room, sources
 
 from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from localai.rag import catalog, store, tables
@@ -55,6 +56,7 @@ def test_a_passage_says_where_it_stands(indexed: Room) -> None:
     assert passage.location == "L3-L5"
     assert passage.text == "## Kettle\n\nThe kettle is descaled with vinegar."
     assert passage.score > 0
+    assert Path(unquote(urlsplit(passage.uri).path)).name == "kettle.md"
 
 
 def test_an_answer_is_the_record_that_the_command_line_promises(indexed: Room) -> None:
@@ -69,7 +71,16 @@ def test_an_answer_is_the_record_that_the_command_line_promises(indexed: Room) -
         "model",
         "timings_ms",
     ]
-    assert list(record["passages"][0]) == ["n", "source", "title", "location", "score", "text"]
+    assert list(record["passages"][0]) == [
+        "n",
+        "source",
+        "title",
+        "location",
+        "score",
+        "text",
+        "trust",
+        "uri",
+    ]
     assert (record["answer"], record["model"]) == (None, "localai/static-192")
 
 
@@ -89,7 +100,7 @@ def test_a_korean_question_finds_a_korean_passage_without_the_english_model(
         raise AssertionError("the model was asked for")
 
     words_alone = store.Store(indexed.catalog, indexed.data, never, lambda: SHIPPED_MODEL)  # type: ignore[arg-type]
-    rag = Rag(words_alone, lambda *_: None, print)
+    rag = Rag(words_alone, lambda *_: None, offline, print)
     assert sources(rag.query(READER, "여권을 잃어버리면 어떻게 하나요?")) == ["inner/ko.md"]
 
 

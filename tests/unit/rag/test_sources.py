@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from localai.rag.sources import MAX_BYTES, Refused, Source, read, walk
+from localai.rag.sources import MAX_BYTES, Refused, Source, read
+from localai.rag.walk import walk
 
 
 def names(top: Path, exclude: Sequence[str] = ()) -> list[str]:
@@ -18,7 +19,7 @@ def names(top: Path, exclude: Sequence[str] = ()) -> list[str]:
 def refusals(top: Path) -> dict[str, str]:
     """What the walk refuses, and why."""
     found = [each for each in walk(top) if isinstance(each, Refused)]
-    return {each.path.name: each.reason for each in found}
+    return {Path(each.key).name: each.reason for each in found}
 
 
 def text_of(path: Path) -> str:
