@@ -103,7 +103,7 @@ class Documents:
 
 @contextmanager
 def _file(origin: Path | Held) -> Iterator[Path]:
-    """A file that holds the document: where it came from elsewhere, a private one for now."""
+    """A file that holds the document: a private one, where it came from elsewhere."""
     if isinstance(origin, Path):
         yield origin
         return

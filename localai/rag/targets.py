@@ -14,11 +14,9 @@ from localai.rag.catalog import File
 from localai.rag.pages import held
 from localai.rag.records import Piped
 from localai.rag.sources import Held, Refused, Source, most_bytes, read, shown, taken
-from localai.rag.walk import spec, walk
+from localai.rag.walk import fitting, walk
 
 if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
-
     from localai.core.web import Fetched
 
 # Reads one source; None where it is gone from where it was.
@@ -67,7 +65,7 @@ class Targets:
         texts = [each for each in typed if isinstance(each, str)]
         addresses = dict.fromkeys(str(address(each)) for each in texts if is_address(each))
         is_piped = _PIPE in texts
-        if self._piped and not is_piped and self._piped.name:
+        if self._piped and self._piped.name is not None and not is_piped:
             message = "only standard input takes a name"
             raise Invalid(message, hint="ai rag index - --name NAME")
         places = [
@@ -178,13 +176,13 @@ class _Pattern:
 
     path: Path
     tree: _Tree
-    spec: "GitIgnoreSpec"
+    fits: Callable[[Path], bool]
 
     @classmethod
     def of(cls, path: Path, roots: set[str], *, is_trusted: bool) -> "_Pattern":
         top = next(up for up in path.parents if up.exists() or not _WILD.search(str(up)))
         line = f"/{path.relative_to(top)}".replace(" ", r"\ ")
-        return cls(path, _Tree.of(top, roots, is_trusted=is_trusted), spec([line]))
+        return cls(path, _Tree.of(top, roots, is_trusted=is_trusted), fitting(line))
 
     def find(self, exclude: Sequence[str]) -> list[Lead]:
         top = self.tree.path
@@ -203,7 +201,7 @@ class _Pattern:
         return self._fits(str(found))
 
     def _fits(self, key: str) -> bool:
-        return self.spec.match_file(Path(key).relative_to(self.tree.path))
+        return self.fits(Path(key).relative_to(self.tree.path))
 
 
 @dataclass(frozen=True)

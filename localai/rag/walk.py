@@ -4,7 +4,7 @@ Never follows a symbolic link, so nothing outside the named path is ever taken i
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -44,8 +44,12 @@ def walk(top: Path, exclude: Sequence[str] = ()) -> Iterator[Path | Refused]:
         folders.extend((each, ignored) for each in reversed(inner))
 
 
-def spec(lines: Sequence[str]) -> "GitIgnoreSpec":
-    """Patterns as .gitignore has them; ValueError where one makes no sense."""
+def fitting(line: str) -> Callable[[Path], bool]:
+    """Whether a path below a folder fits one line of a .gitignore in that folder."""
+    return _spec([line]).match_file
+
+
+def _spec(lines: Sequence[str]) -> "GitIgnoreSpec":
     from pathspec import GitIgnoreSpec  # noqa: PLC0415 - 40 ms that no question pays
 
     return GitIgnoreSpec.from_lines(lines)
@@ -62,9 +66,9 @@ class _Ignored:
     def of(cls, folder: Path) -> "_Ignored":
         try:
             text = (folder / _IGNORE).read_text(encoding="utf-8", errors="replace")
-            return cls(folder, spec(text.splitlines()))
+            return cls(folder, _spec(text.splitlines()))
         except (OSError, ValueError):  # one that makes no sense hides nothing
-            return cls(folder, spec([]))
+            return cls(folder, _spec([]))
 
     def says(self, entry: os.DirEntry[str]) -> bool | None:
         """Whether it names the entry; None where it is silent, False where it takes it back."""

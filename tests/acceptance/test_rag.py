@@ -123,6 +123,28 @@ def test_a_conversation_over_documents_lists_what_it_cites(
     assert "[default has nothing on this]" in beside.err
 
 
+def test_standard_input_and_patterns_are_indexed_and_strangers_marked(ai: Ai, folder: Path) -> None:
+    """What came through a pipe is marked as it is shown, and so is what was marked."""
+    piped = ai("rag", "index", "-", "--name", "boat.md", stdin="# Boat\n\nFerries leave at ten.\n")
+    assert piped.code == 0
+    assert ai("rag", "index", f"{folder}/*.py").code == 0
+    shown = ai("rag", "query", "--no-answer", "-k", "1", "ferries").out
+    assert shown.startswith("[1] boat.md L1-L3  untrusted  (")
+    assert "untrusted" not in ai("rag", "query", "--no-answer", "-k", "1", "swordfish").out
+    assert ai("rag", "collections", "show", "default", "--json").json["trust"] == "mixed"
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [("http://127.0.0.1:9/", 3), ("http://a@b.org/", 2), ("ftp://b.org/", 2), ("gone/*.md", 4)],
+)
+def test_what_is_not_fetched_says_why_and_makes_nothing(ai: Ai, typed: str, code: int) -> None:
+    """This machine is none of a page's business."""
+    refused = ai("rag", "index", typed)
+    assert (refused.code, "hint:" in refused.err) == (code, True)
+    assert ai("rag", "collections", "list", "-q").out == ""
+
+
 def test_nothing_indexed_is_exit_4_and_the_command(ai: Ai) -> None:
     """The newcomer learns what to type."""
     asked = ai("rag", "query", "anything")

@@ -23,6 +23,7 @@ HEAVY = {
     "alembic",
     "fastembed",
     "gguf",
+    "httpcore",
     "jinja2",
     "keyring",
     "llama_cpp",
@@ -33,6 +34,7 @@ HEAVY = {
     "qdrant_client",
     "qdrant_edge",
     "sqlalchemy.orm",
+    "tree_sitter",
     "tokenizers",
 }
 # What a command that reads nothing does not load either.
@@ -64,6 +66,7 @@ WRAPPED = {
     "rfc8785": {"core/canonical.py"},
     "sqlite3": {"core/db.py"},
     "tomlkit": {"core/config_file.py"},
+    "tree_sitter": {"rag/formats/code.py"},
 }
 
 # Imports inside of functions, each with its reason.
