@@ -449,6 +449,15 @@ class App:
 
         return RetrievalModels(self.embeddings_dir, self.rbac.require, used, hub)
 
+    @property
+    def has_chosen_embeddings(self) -> bool:
+        """Whether somebody said which embedding model this home uses."""
+        return self.settings.show(keys.RAG_MODEL.name).source != "default"
+
+    def keep_rag_model(self, actor: "Actor") -> None:
+        """Write down that the embedding model stays the one that it is."""
+        self.admin.configure(actor, keys.RAG_MODEL.name, self.settings[keys.RAG_MODEL])
+
     def use_rag_model(
         self, actor: "Actor", name: str | None, *, no_reranker: bool = False
     ) -> "Chosen":
@@ -485,7 +494,7 @@ class App:
         warn: Callable[[str], None],
     ) -> "Answer":
         """Passages and, if `answer`, what a model answers from them."""
-        from localai.rag.service import MULTILINGUAL_MODEL
+        from localai.rag.records import MULTILINGUAL_MODEL
 
         def generate(messages: "Sequence[tuple[str, str]]", passages: int) -> "Iterator[str]":
             from localai.infer.engine import Form, Message, Sampling
@@ -504,8 +513,9 @@ class App:
         )
         if self.rag.misses_language(actor, found):
             warn(f"{found.model} knows no Korean: the documents were searched for words alone")
-            again = f"ai rag collections rebuild {collection}"
-            warn(f"hint: ai rag models use {MULTILINGUAL_MODEL}   then: {again}")
+            warn(f"hint: ai rag models pull {MULTILINGUAL_MODEL}")
+            use = f"ai rag models use {MULTILINGUAL_MODEL}"
+            warn(f"      {use}   then: ai rag collections rebuild {collection}")
         return found
 
     def documents(self, actor: "Actor", collection: str) -> "Documents":

@@ -10,20 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 WORDS = [
-    "the",
-    "a",
-    "is",
-    "with",
-    "what",
-    "kettle",
-    "descaled",
-    "vinegar",
-    "train",
-    "platform",
-    "leaves",
-    "nine",
-    "coast",
-    "rent",
+    *("the", "a", "is", "with", "what", "kettle", "descaled", "vinegar", "train", "platform"),
+    *("leaves", "nine", "coast", "rent"),
 ]
 _MARKS = ["[PAD]", "[UNK]"]
 
@@ -38,13 +26,13 @@ def static(dim: int) -> dict[str, bytes]:
     return _tokenizer() | {"model.safetensors": struct.pack("<Q", len(told)) + told + table}
 
 
-def pooled(dim: int) -> dict[str, bytes]:
+def pooled(dim: int, file: str = "model.onnx") -> dict[str, bytes]:
     """The files of a model that gives a vector a token and leaves the mean to who runs it."""
     steps = [helper.make_node("Gather", ["table", "input_ids"], ["vectors"])]
     weights = {"table": _table(dim)}
     inputs = ["input_ids", "attention_mask"]
     return _tokenizer() | {
-        "model.onnx": _model(steps, weights, inputs, "vectors", ["batch", "length", dim])
+        file: _model(steps, weights, inputs, "vectors", ["batch", "length", dim])
     }
 
 

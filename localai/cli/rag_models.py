@@ -59,7 +59,7 @@ def use(
 def _tables(page: "Page[RetrievalModel]") -> None:
     for kind in ("embedding", "reranker"):
         models = [each for each in page.items if each.kind == kind]
-        columns = (kind.upper(), "DIM", "SIZE", "LANGUAGES", "LICENCE", "")
+        columns = (kind.upper(), "DIM", "SIZE", "LANGUAGES", "LICENCE", "STATE")
         print_table(columns, map(_row, models), empty="none")
         print_line("")
     if any(not each.is_permissive for each in page.items):

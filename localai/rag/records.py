@@ -7,6 +7,8 @@ from typing import IO, Literal
 SHIPPED_MODEL = "localai/static-192"
 # The one of the package localai-minilm; English, 384 numbers.
 COMPANION_MODEL = "localai/minilm-l6-v2-int8"
+# A small one of fastembed's list that knows Korean and English.
+MULTILINGUAL_MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 
 # What counts, in the database, citations of passages that a model was not shown.
 REMOVED_CITATIONS = "localai_rag_removed_citations_total"

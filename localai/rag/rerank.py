@@ -38,7 +38,7 @@ class Reranker:
     def _load(self) -> TextCrossEncoder:
         folder = self._shelf.get(self._description)
         try:
-            return TextCrossEncoder(self.name, specific_model_path=str(folder))
+            return TextCrossEncoder(self.name, str(folder), specific_model_path=str(folder))
         except Exception as error:  # onnxruntime and the tokenizer raise families of their own
             message = f"the reranker {self.name} cannot be loaded from {folder}"
             raise Unavailable(message, hint=self._description.origin) from error

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 MAX_PASSAGES = 100
 # How many of the best passages a reranker reads, however few are asked for.
 RERANKED = 50
-# A small one of fastembed's list that knows Korean and English.
-MULTILINGUAL_MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 
 _ENGINES = {
     "edge": "Qdrant edge",

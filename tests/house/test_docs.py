@@ -17,8 +17,9 @@ from localai.agent.builtin import registry
 from localai.approvals import rules
 from localai.cli.main import app
 from localai.core.secrets import NAMES
-from localai.core.settings import KEYS, OTHER_VARIABLES, PREFIX, RAG_MODEL, SECRET_PREFIX
+from localai.core.settings import KEYS, OTHER_VARIABLES, PREFIX, SECRET_PREFIX
 from localai.infer import hardware
+from localai.rag.records import COMPANION_MODEL, SHIPPED_MODEL
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "localai" / "guide"
@@ -89,7 +90,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @each_page
 def test_named_files_exist(page: Path) -> None:
     """Every file of the repository that is named in inline code is there."""
-    inline = set(_inline(page.read_text(encoding="utf-8"))) - {RAG_MODEL.default}
+    inline = set(_inline(page.read_text(encoding="utf-8"))) - {SHIPPED_MODEL, COMPANION_MODEL}
     named = filter(_FILE.fullmatch, sorted(inline))
     assert [each for each in named if not (ROOT / each).exists()] == []
 

@@ -13,6 +13,7 @@ import tiny_models
 from hub_server import Hub
 from rag_home import NOBODY, READER, WRITER
 
+from localai.app import App
 from localai.core.errors import Denied, Invalid, NotFound, Unavailable
 from localai.infer import hub
 from localai.infer.downloads import Step
@@ -206,3 +207,28 @@ def test_the_command_fetches_from_the_endpoint_of_the_environment(
     assert STATIC in found.stdout
     assert "kettle.txt" in found.stdout
     assert server.asked == []
+
+
+def test_a_choice_of_another_process_holds_from_the_next_question_on(
+    server: Hub, tmp_path: Path
+) -> None:
+    """A conversation or a server that is open need not be begun again."""
+    (tmp_path / "kettle.txt").write_text("The kettle is descaled with vinegar.", encoding="utf-8")
+    long, short = App(tmp_path / "home"), App(tmp_path / "home")
+    try:
+        long.rag.index(long.actor, [tmp_path / "kettle.txt"])
+        assert set(long.rag.query(long.actor, "kettle").timings_ms) == {"embed", "search"}
+        for name in (STATIC, RERANKER):
+            short.rag_models.pull(short.actor, name)
+            chosen = short.use_rag_model(short.actor, name)
+        assert (chosen.model, chosen.reranker) == (STATIC, RERANKER)
+        assert [each.name for each in chosen.others] == ["default"]
+        found = long.rag.query(long.actor, "kettle")
+        assert (found.model, "rerank" in found.timings_ms) == ("localai/static-192", True)
+        assert long.rag.rebuild(long.actor, "default").added == 1
+        assert long.rag.query(long.actor, "kettle").model == STATIC
+        short.use_rag_model(short.actor, None, no_reranker=True)
+        assert set(long.rag.query(long.actor, "kettle").timings_ms) == {"embed", "search"}
+    finally:
+        long.close()
+        short.close()

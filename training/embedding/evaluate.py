@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import minilm
 import numpy as np
 from student import embedder
 from teacher import Teacher
@@ -59,8 +60,11 @@ def main() -> None:
     parser.add_argument("cranfield", type=Path, help="folder of cran.all.1400, cran.qry, cranqrel")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="folder of the student")
     parser.add_argument("--teacher", action="store_true", help="measure the teacher too (minutes)")
+    parser.add_argument("--minilm", type=Path, help="measure the model of this folder, too")
     args = parser.parse_args()
     _report("student", embedder(args.model), args.cranfield)
+    if args.minilm:
+        _report("minilm", minilm.embedder(args.minilm), args.cranfield)
     if args.teacher:
         teacher = Teacher(threads=2)
         _report("teacher", lambda texts: np.array([*map(teacher.of_text, texts)]), args.cranfield)

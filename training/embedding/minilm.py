@@ -8,13 +8,16 @@ import argparse
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 from onnx import ModelProto
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from safetensors.numpy import load_file
 from teacher import FOLDER, HIDDEN, LAYERS, WINDOW, Graph, embeddings, layer
+from tokenizers import Tokenizer
 
 WORDS = "embeddings.word_embeddings.weight"
 HIDDEN_FROM_VIEW = np.float32(-10_000)
@@ -68,6 +71,21 @@ def write(folder: Path) -> None:
     _write(folder / "tokenizer.json", tokenizer | {"truncation": None, "padding": None})
     config = {"model_max_length": WINDOW, "pad_token": "[PAD]", "unk_token": "[UNK]"}
     _write(folder / "tokenizer_config.json", config)
+
+
+def embedder(folder: Path) -> Callable[[list[str]], np.ndarray]:
+    """A function from texts to unit vectors (n, 384) that reads the files as written."""
+    session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(WINDOW)
+
+    def of_text(text: str) -> np.ndarray:
+        ids = np.array([tokenizer.encode(text).ids], np.int64)
+        given = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        mean = session.run(None, given)[0][0].mean(0)
+        return mean / np.linalg.norm(mean)
+
+    return lambda texts: np.array([of_text(text) for text in texts])
 
 
 def main() -> None:
