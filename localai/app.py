@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from localai.rag.records import Answer
     from localai.rag.service import Rag
     from localai.rag.store import Store
+    from localai.rag.watch import Watch
     from localai.rbac.admin import Administration
     from localai.rbac.codes import Codes
     from localai.rbac.keys import Keys
@@ -384,6 +385,16 @@ class App:
 
         catalog = Catalog(self.database, self.clock)
         return Store(catalog, self.directories.data / "rag", embedder, model)
+
+    def watch_documents(
+        self, actor: "Actor", paths: "Sequence[Path]", *, collection: str, exclude: "Sequence[str]"
+    ) -> "Watch":
+        """What keeps a collection in step with the paths. Close it when it is to end."""
+        from localai.rag.watch import Watch
+
+        index = partial(self.rag.index, actor, collection=collection, exclude=exclude)
+        own = self.directories.all
+        return Watch(index, paths, release=self.database.close, own=own, clock=self.clock)
 
     @cached_property
     def recollection(self) -> "Recollection":

@@ -9,6 +9,7 @@ from localai.cli.answer import answer as answering
 from localai.cli.call import Call, Json, noun
 from localai.cli.collections import app as collections
 from localai.cli.console import note, print_json, print_line, print_table
+from localai.cli.followed import tell
 from localai.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -19,15 +20,17 @@ app = noun("Index your documents and ask them.")
 app.add_typer(collections, name="collections")
 
 In = Annotated[str, typer.Option("--collection", "-C", metavar="NAME", help="Which collection.")]
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files.")]
+Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Leave out.")]
 
 
 @app.command()
 def index(
     ctx: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    paths: Paths,
     *,
     collection: In = "default",
-    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Leave out.")] = None,
+    exclude: Exclude = None,
     json: Json = False,
 ) -> None:
     """Index text, code, PDF, office files and more; unchanged ones are skipped, deleted removed."""
@@ -37,6 +40,28 @@ def index(
             call.actor, paths, collection=collection, exclude=exclude or (), on_progress=shown
         )
     call.show(report, _report)
+
+
+@app.command()
+def watch(
+    ctx: typer.Context,
+    paths: Paths,
+    *,
+    collection: In = "default",
+    exclude: Exclude = None,
+    json: Json = False,
+) -> None:
+    """Index, then follow every change until Ctrl-C."""
+    call = Call(ctx, json=json)
+    with call.app.watch_documents(
+        call.actor, paths, collection=collection, exclude=exclude or ()
+    ) as watching:
+        with progress("indexing") as shown:
+            first = watching.start(shown)
+        tell(first, is_json=json)
+        note("looking every two seconds" if watching.is_polling else "waiting for changes")
+        for each in watching.runs():
+            tell(each, is_json=json)
 
 
 @app.command()

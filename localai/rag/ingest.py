@@ -27,6 +27,7 @@ from localai.rag.sparse import TOKENIZER_VERSION, passage_vector, tokens
 
 if TYPE_CHECKING:
     from localai.rag.embed import Embedder
+    from localai.rag.seen import Seen
 
 # Passages written at once. Opening and flushing the index costs 0.05 to 0.3 seconds whatever the
 # number, and nobody else can use it meanwhile.
@@ -57,19 +58,21 @@ class _Work:
 class Ingest:
     """The run; made for one use."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run works with
         self,
         catalog: Catalog,
         entry: Entry,
         index: Index,
         embedder: Callable[[], "Embedder"],
         on_progress: Callable[[Progress], None] | None,
+        seen: "Seen | None" = None,
     ) -> None:
         self._catalog = catalog
         self._entry = entry
         self._index = index
         self._embedder = embedder
         self._on_progress = on_progress
+        self._seen = seen
         self._known = catalog.files(entry.name)
         self._average = entry.average_terms
         self._weight = sum(file.chunks for file in self._known.values())
@@ -84,6 +87,8 @@ class Ingest:
     def run(self, paths: Sequence[Path], exclude: Sequence[str]) -> IndexReport:
         """Index the paths and forget the files that are no longer under them."""
         started = time.perf_counter()
+        if self._seen:
+            self._seen.begin(self._entry.directory)
         targets = self._targets(paths)
         found = [
             (target, each)
@@ -95,6 +100,8 @@ class Ingest:
         with closing(self._documents):
             self._take_in(found)
         self._forget(targets)
+        if self._seen:
+            self._seen.end()
         return IndexReport(
             collection=self._entry.name,
             added=self._counts["added"],
@@ -139,6 +146,8 @@ class Ingest:
 
     def _examined(self, target: _Target, found: Path | Refused) -> _Work | None:
         """The file as work, or None where it is unchanged or refused."""
+        if isinstance(found, Path) and self._is_untouched(found, target):
+            return None
         source = read(found, target.base) if isinstance(found, Path) else found
         if isinstance(source, Refused):
             self._refuse(source, target)
@@ -158,6 +167,20 @@ class Ingest:
             source = replace(source, parts=parts)
         return self._cut(source, str(target.root))
 
+    def _is_untouched(self, path: Path, target: _Target) -> bool:
+        """Whether nobody touched the file since it was seen; then what was said of it holds."""
+        if self._seen is None or not self._seen.is_untouched(path):
+            return False
+        known = self._known.get(str(path))
+        if known and known.sha256:
+            self._kept.add(known.path)
+            self._step(known.source, "unchanged")
+            return True
+        refused = self._seen.refused(path)
+        if refused:
+            self._refuse(refused, target)
+        return refused is not None
+
     def _cut(self, source: Source, root: str) -> _Work:
         chunks = cut(source)
         path = str(source.path)
@@ -168,6 +191,8 @@ class Ingest:
     def _refuse(self, refused: Refused, target: _Target) -> None:
         name = shown(refused.path, target.base)
         self._skipped.append(Skipped(name, refused.reason))
+        if self._seen and not refused.is_error:
+            self._seen.refuse(refused)
         if refused.is_error:  # what cannot be read just now is not gone
             self._kept.update(path for path in self._known if _is_under(path, {refused.path}))
         self._step(name, "skipped")

@@ -42,6 +42,25 @@ class IndexReport:
 
 
 @dataclass(frozen=True)
+class Touched:
+    """A file that an index run took in anew or removed."""
+
+    source: str
+    action: Action
+
+
+@dataclass(frozen=True)
+class WatchRun(IndexReport):
+    """An index run of a watch, in RFC 3339; `skipped` are those that the run before did not name.
+
+    `files` are the first of those that were added, updated or removed.
+    """
+
+    at: str | None
+    files: tuple[Touched, ...]
+
+
+@dataclass(frozen=True)
 class Collection:
     """One collection of indexed files; times are RFC 3339 in UTC."""
 

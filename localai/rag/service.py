@@ -21,6 +21,7 @@ from localai.rag.records import (
     Passage,
     Progress,
 )
+from localai.rag.seen import Seen
 from localai.rag.store import Store
 from localai.rbac.permissions import Actor
 
@@ -46,7 +47,7 @@ class Rag:
         """What holds new collections on this machine, in words."""
         return {"edge": "Qdrant edge", "local": "Qdrant local mode"}[self._store.engine]
 
-    def index(
+    def index(  # noqa: PLR0913 - a command and who follows it
         self,
         actor: Actor,
         paths: Sequence[Path],
@@ -54,14 +55,19 @@ class Rag:
         collection: str = "default",
         exclude: Sequence[str] = (),
         on_progress: Callable[[Progress], None] | None = None,
+        seen: Seen | None = None,
     ) -> IndexReport:
-        """Take in the files at or under the paths; see IndexReport. Safe to interrupt."""
+        """Take in the files at or under the paths; see IndexReport. Safe to interrupt.
+
+        What `seen` says nobody touched since an earlier run is not read again.
+        """
         self._require(actor, "rag:write")
         known = self._catalog.find(collection) if _NAME.fullmatch(collection) else None
         entry = known or self._begin(collection, paths)
         self._check(entry)
         store = self._store
-        run = Ingest(self._catalog, entry, store.index(entry), store.embedder, on_progress)
+        index = store.index(entry)
+        run = Ingest(self._catalog, entry, index, store.embedder, on_progress, seen)
         return run.run(paths, exclude)
 
     def query(self, actor: Actor, text: str, *, collection: str = "default", k: int = 5) -> Answer:

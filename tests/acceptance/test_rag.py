@@ -1,5 +1,7 @@
 """`ai rag` on a small bilingual folder, with what ships alone."""
 
+import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,3 +123,20 @@ def test_a_collection_is_listed_shown_and_removed(ai: Ai, folder: Path) -> None:
     assert ai("rag", "collections", "rm", "home", "-y").code == 0
     assert ai("rag", "query", "tomatoes", "-C", "home").code == 4
     assert (folder / "garden.md").exists()
+
+
+def test_a_watch_takes_in_what_changes_until_ctrl_c(ai: Ai, folder: Path) -> None:
+    """Each run is a line; questions are answered meanwhile, and what was begun is whole."""
+    watching = ai.start("rag", "watch", folder, "--exclude", "draft*", "--json")
+    assert watching.stdout
+    assert json.loads(watching.stdout.readline())["added"] == 3
+    (folder / "draft.md").write_text("Not yet.\n", encoding="utf-8")
+    (folder / "garden.md").write_text(GARDEN.replace("Tomatoes", "Pumpkins"), encoding="utf-8")
+    run = json.loads(watching.stdout.readline())
+    assert run["files"] == [{"source": "garden.md", "action": "updated"}]
+    [best, *_] = ai("rag", "query", "pumpkins", "--no-answer", "--json").json["passages"]
+    assert "Pumpkins" in best["text"]
+    watching.send_signal(signal.SIGINT)
+    _, said = watching.communicate(timeout=30)
+    assert (watching.returncode, said) == (130, "waiting for changes\nai: interrupted\n")
+    assert ai("rag", "index", folder, "--exclude", "draft*", "--json").json["unchanged"] == 3

@@ -34,6 +34,7 @@ HEAVY = {
     "qdrant_edge",
     "sqlalchemy.orm",
     "tokenizers",
+    "watchfiles",
 }
 # What a command that reads nothing does not load either.
 HEAVIER_THAN_HELP = {"cryptography", "psutil", "pysqlite3", "sqlalchemy", "sqlite3"}
@@ -62,6 +63,7 @@ WRAPPED = {
     "rfc8785": {"core/canonical.py"},
     "sqlite3": {"core/db.py"},
     "tomlkit": {"core/config_file.py"},
+    "watchfiles": {"rag/changes.py"},
 }
 
 # Imports inside of functions, each with its reason.
