@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from localai.infer.remote import Server
     from localai.infer.route import Route
     from localai.rag.embed import Embedder
+    from localai.rag.exchange import Exchange
     from localai.rag.records import Answer
     from localai.rag.service import Rag
     from localai.rag.store import Store
@@ -385,6 +386,13 @@ class App:
 
         catalog = Catalog(self.database, self.clock)
         return Store(catalog, self.directories.data / "rag", embedder, model)
+
+    @cached_property
+    def exchange(self) -> "Exchange":
+        """Collections as archives."""
+        from localai.rag.exchange import Exchange
+
+        return Exchange(self._store, self.directories.data / "rag", self.clock, self.rbac.require)
 
     def watch_documents(
         self, actor: "Actor", paths: "Sequence[Path]", *, collection: str, exclude: "Sequence[str]"

@@ -313,9 +313,13 @@ def file_id(path: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, path))
 
 
-def _version(source: Source) -> str:
+def version_id(path: str, source: str, sha256: str) -> str:
     """Names this content of this file; the same content in another file is another version."""
-    return str(uuid.uuid5(_NAMESPACE, f"{source.path}\0{source.name}\0{source.sha256}"))
+    return str(uuid.uuid5(_NAMESPACE, f"{path}\0{source}\0{sha256}"))
+
+
+def _version(source: Source) -> str:
+    return version_id(str(source.path), source.name, source.sha256)
 
 
 def _payload(source: Source, piece: Chunk) -> dict[str, str | int]:

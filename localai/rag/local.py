@@ -4,6 +4,7 @@ Pure Python, for machines without a qdrant_edge wheel: it holds everything in me
 compares every point, so it refuses to grow large.
 """
 
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -81,6 +82,14 @@ class LocalIndex:
         with self._open() as client:
             return client.count(_NAME).count
 
+    def points(self, after: str | None, limit: int) -> list[Point]:
+        """The next points by ascending id; fewer than `limit` are the last."""
+        with self._open() as client:
+            found, _ = client.scroll(
+                _NAME, offset=after, limit=limit + 1, with_payload=True, with_vectors=True
+            )
+        return [_stored(each) for each in found if each.id != after][:limit]
+
     @contextmanager
     def _open(self) -> Iterator[QdrantClient]:
         with (
@@ -96,6 +105,19 @@ def _point(point: Point) -> models.PointStruct:
     if point.dense is not None:
         vectors[DENSE] = list(point.dense)
     return models.PointStruct(id=point.id, vector=vectors, payload=point.payload)
+
+
+def _stored(record: models.Record) -> Point:
+    vectors: Any = record.vector
+    pairs = sorted(zip(vectors[SPARSE].indices, vectors[SPARSE].values, strict=True))
+    sparse = Sparse(tuple(index for index, _ in pairs), tuple(value for _, value in pairs))
+    return Point(str(record.id), _unit(vectors.get(DENSE)), sparse, record.payload or {})
+
+
+def _unit(vector: list[float] | None) -> list[float] | None:
+    """The vector at length one, as other engines keep it; this one keeps what it was given."""
+    length = math.hypot(*vector) if vector else 0.0
+    return [value / length for value in vector] if vector and length else vector
 
 
 def _sparse(vector: Sparse) -> models.SparseVector:

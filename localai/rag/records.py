@@ -62,17 +62,46 @@ class WatchRun(IndexReport):
 
 @dataclass(frozen=True)
 class Collection:
-    """One collection of indexed files; times are RFC 3339 in UTC."""
+    """One collection of indexed files; times are RFC 3339 in UTC.
+
+    `size_bytes` is what its index takes on disk.
+    """
 
     name: str
+    description: str
     model: str
     dim: int
     engine: str
     files: int
     chunks: int
+    size_bytes: int
     roots: tuple[str, ...]
     created_at: str | None
     updated_at: str | None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written to an archive, and which files were not whole just then."""
+
+    collection: str
+    file: str
+    files: int
+    chunks: int
+    left_out: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The collection that an archive became; `is_ready` where `rag.model` is its model."""
+
+    collection: str
+    files: int
+    chunks: int
+    model: str
+    is_ready: bool
+    has_replaced: bool
 
 
 @dataclass(frozen=True)

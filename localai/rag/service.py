@@ -1,18 +1,18 @@
 """The documents room: index files, find passages, answer from them."""
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from localai.core.errors import Conflict, Invalid, NotFound
+from localai.core.errors import Conflict, Invalid
 from localai.core.records import Page
 from localai.rag import evaluate
 from localai.rag.catalog import Entry
 from localai.rag.index import Hit
 from localai.rag.ingest import Ingest, file_id, must_exist
 from localai.rag.language import is_korean
+from localai.rag.names import check_known, check_name, is_name
 from localai.rag.prompt import cited, prompt
 from localai.rag.records import (
     Answer,
@@ -26,10 +26,9 @@ from localai.rag.store import Store
 from localai.rbac.permissions import Actor
 
 MAX_PASSAGES = 100
+MAX_DESCRIPTION = 500
 # A small one of fastembed's list that knows Korean and English.
 MULTILINGUAL_MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
-
-_NAME = re.compile(r"\w[\w.-]{0,63}")
 
 Messages = Sequence[tuple[str, str]]
 
@@ -62,7 +61,7 @@ class Rag:
         What `seen` says nobody touched since an earlier run is not read again.
         """
         self._require(actor, "rag:write")
-        known = self._catalog.find(collection) if _NAME.fullmatch(collection) else None
+        known = self._catalog.find(collection) if is_name(collection) else None
         entry = known or self._begin(collection, paths)
         self._check(entry)
         store = self._store
@@ -158,14 +157,27 @@ class Rag:
     def collections(self, actor: Actor) -> Page[Collection]:
         """Every collection, by name."""
         self._require(actor, "rag:read")
-        items = [each for each in self._catalog.summary() if _NAME.fullmatch(each.name)]
+        found = self._catalog.summary(self._store.size)
+        items = [each for each in found if is_name(each.name)]
         return Page(items, len(items))
 
     def show(self, actor: Actor, name: str) -> Collection:
         """One collection; NotFound where there is none of that name."""
         self._require(actor, "rag:read")
         self._find(name)
-        return next(each for each in self._catalog.summary() if each.name == name)
+        found = self._catalog.summary(self._store.size)
+        return next(each for each in found if each.name == name)
+
+    def describe(self, actor: Actor, name: str, text: str) -> Collection:
+        """Say what a collection is about, in one line; an empty text takes that back."""
+        self._require(actor, "rag:write")
+        self._find(name)
+        described = " ".join(text.split())
+        if len(described) > MAX_DESCRIPTION:
+            message = f"a description of {len(described):,} characters is too long"
+            raise Invalid(message, hint=f"say it in {MAX_DESCRIPTION}")
+        self._catalog.describe(name, described)
+        return self.show(actor, name)
 
     def remove(self, actor: Actor, name: str) -> None:
         """Remove a collection and its index; the documents stay."""
@@ -173,16 +185,13 @@ class Rag:
         self._store.remove(self._find(name))
 
     def _begin(self, name: str, paths: Sequence[Path]) -> Entry:
-        if not _NAME.fullmatch(name):
-            message = f"{name!r} cannot name a collection"
-            raise Invalid(message, hint="use letters, digits, - _ and . , at most 64")
+        check_name(name)
         for path in paths:
             must_exist(path)
         return self._store.begin(name)
 
     def _find(self, name: str) -> Entry:
-        if not _NAME.fullmatch(name):  # what is not a file is not a document
-            raise NotFound(f"there is no collection {name!r}", hint="ai rag collections list")
+        check_known(name)  # what is not a file is not a document
         return self._catalog.get(name)
 
     def _check(self, entry: Entry) -> None:

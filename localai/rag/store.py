@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localai.core.files import allocated
 from localai.core.ids import new_id
 from localai.rag.catalog import Catalog, Entry
 from localai.rag.index import Fusion, Index, Search, destroy, open_index, preferred_engine
@@ -84,6 +85,10 @@ class Store:
         if self._made is None:
             self._made = self._make_embedder()
         return self._made
+
+    def size(self, directory: str) -> int:
+        """How many bytes the index in the directory takes on disk."""
+        return allocated(self._data / directory)
 
     def remove(self, entry: Entry) -> None:
         """Remove the collection and its index."""
