@@ -1,12 +1,7 @@
 """Collections that leave this home as archives, and come in from them, without embedding anew."""
 
-import fcntl
-import os
-import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,12 +9,13 @@ from pathlib import Path
 
 from localai import __version__
 from localai.core.clock import Clock, rfc3339
-from localai.core.errors import Conflict, Invalid, LocalaiError
+from localai.core.errors import Conflict, Invalid
 from localai.core.files import private_dir
 from localai.core.ids import new_id
 from localai.rag.archive import FORMAT, Manifest, writing
+from localai.rag.building import building
 from localai.rag.catalog import Entry, File
-from localai.rag.index import Index, Point, destroy
+from localai.rag.index import Index, Point
 from localai.rag.ingest import BATCH, file_id, version_id
 from localai.rag.names import check_known, check_name, taken
 from localai.rag.records import Exported, Imported
@@ -29,9 +25,7 @@ from localai.rag.unpack import Archive, opened
 from localai.rbac.permissions import Actor
 
 # Passages read at once: nobody else can use the index meanwhile.
-PAGE = 1_000
-
-_DIRECTORY = re.compile(r"[0-9a-f]{16}")
+PAGE = 2_000
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ class Exchange:
             if old and not is_replacing:
                 raise taken(entry.name)
             files = list(archive.files())
-            with self._building(entry, old):
+            with building(self._data, self._catalog, entry, old):
                 index = self._store.index(entry)
                 index.create(entry.dim)
                 _fill(index, archive, files, on_moved)
@@ -169,34 +163,6 @@ class Exchange:
             description=manifest.description,
         )
 
-    @contextmanager
-    def _building(self, entry: Entry, old: Entry | None) -> Iterator[None]:
-        """One import at a time; an index without a row is removed now, or by the next import."""
-        private_dir(self._data)
-        ledger = self._data / "importing"
-        handle = os.open(ledger, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "r+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                message = "another import is under way"
-                raise Conflict(message, hint="try again when it is done") from error
-            self._sweep(ledger)
-            touched = [each.directory for each in (entry, old) if each]
-            ledger.write_text("\n".join(touched), encoding="utf-8")
-            try:
-                yield
-            finally:
-                with suppress(LocalaiError):
-                    self._sweep(ledger)
-
-    def _sweep(self, ledger: Path) -> None:
-        """Remove what the ledger lists and no collection has; what somebody holds is kept in it."""
-        listed = filter(_DIRECTORY.fullmatch, ledger.read_text(encoding="utf-8").splitlines())
-        gone = set(listed) - self._catalog.directories()
-        held = [directory for directory in sorted(gone) if not _is_removed(self._data / directory)]
-        ledger.write_text("\n".join(held), encoding="utf-8")
-
 
 class _Tally:
     """Which passages belong to which version of which file, and whether all of them came."""
@@ -251,12 +217,3 @@ def _told(points: Iterable[Point], total: int, on_moved: OnMoved | None) -> Iter
         if on_moved and done % BATCH == 0:
             on_moved(Moved(done, total))
         yield point
-
-
-def _is_removed(folder: Path) -> bool:
-    try:
-        shutil.rmtree(folder.with_suffix(".new"), ignore_errors=True)
-        destroy(folder)
-    except Conflict:
-        return False
-    return True

@@ -5,7 +5,6 @@ greatest size, and no path in it is ever opened. What does not fit is Invalid.
 """
 
 import io
-import json
 import math
 import re
 import uuid
@@ -22,11 +21,11 @@ from localai.rag.archive import FILES, FORMAT, MANIFEST, POINTS, Manifest, unpac
 from localai.rag.catalog import File
 from localai.rag.index import Point
 from localai.rag.sparse import Sparse
+from localai.rag.values import flag, numbers, record, string, text, whole
 
 MAX_LINE = 2_000_000
 MAX_DIM = 65_536
 MAX_TERMS = 65_536
-MAX_TEXT = 4_096
 MAX_COUNT = 100_000_000
 # Real archives unpack to three or four times their size; deflate can reach a thousand.
 MAX_GROWTH = 100
@@ -79,7 +78,7 @@ class Archive:
                 self._left -= len(line)
                 if len(line) > MAX_LINE or self._left < 0:
                     raise ValueError("larger than an archive of its size can be")
-                yield _record(line)
+                yield record(line)
 
 
 @contextmanager
@@ -150,43 +149,43 @@ def _ascending(found: Iterator[T], promised: int, key: Callable[[T], str]) -> It
 
 
 def _manifest(found: dict[str, Any]) -> Manifest:
-    version = _whole(found, "format", 1, MAX_COUNT)
+    version = whole(found, "format", 1, MAX_COUNT)
     if version > FORMAT:
         message = f"the archive is of a newer localai (format {version}, mine {FORMAT})"
         raise Unavailable(message, hint="pip install --upgrade localai-suite")
     average = found["average_terms"]
     if not (isinstance(average, float | int) and math.isfinite(average) and average >= 0):
         raise ValueError("average_terms is no number")
-    model = _text(found, "model")
+    model = text(found, "model")
     if not _MODEL.fullmatch(model):  # hints name it, and people type what hints say
         raise ValueError("model is no name of a model")
     return Manifest(
         format=version,
-        localai=_text(found, "localai"),
-        created_at=_text(found, "created_at"),
-        name=_text(found, "name"),
-        description=_text(found, "description"),
+        localai=text(found, "localai"),
+        created_at=text(found, "created_at"),
+        name=text(found, "name"),
+        description=text(found, "description"),
         model=model,
-        dim=_whole(found, "dim", 1, MAX_DIM),
-        is_multilingual=_flag(found, "is_multilingual"),
-        tokenizer_version=_whole(found, "tokenizer_version", 0, MAX_COUNT),
+        dim=whole(found, "dim", 1, MAX_DIM),
+        is_multilingual=flag(found, "is_multilingual"),
+        tokenizer_version=whole(found, "tokenizer_version", 0, MAX_COUNT),
         average_terms=float(average),
-        files=_whole(found, "files", 0, MAX_COUNT),
-        points=_whole(found, "points", 0, MAX_COUNT),
+        files=whole(found, "files", 0, MAX_COUNT),
+        points=whole(found, "points", 0, MAX_COUNT),
     )
 
 
 def _file(found: dict[str, Any]) -> File:
-    digest = _text(found, "sha256")
+    digest = text(found, "sha256")
     if not digest:
         raise ValueError("a file without a digest")
     return File(
-        path=_text(found, "path"),
-        root=_text(found, "root"),
-        source=_text(found, "source"),
+        path=text(found, "path"),
+        root=text(found, "root"),
+        source=text(found, "source"),
         sha256=digest,
-        chunks=_whole(found, "chunks", 0, MAX_COUNT),
-        is_trusted=_flag(found, "is_trusted"),
+        chunks=whole(found, "chunks", 0, MAX_COUNT),
+        is_trusted=flag(found, "is_trusted"),
     )
 
 
@@ -197,30 +196,23 @@ def _point(found: dict[str, Any], dim: int) -> Point:
     return Point(id_, _dense(found["dense"], dim), _sparse(found), _payload(found["payload"]))
 
 
-def _dense(text: object, dim: int) -> tuple[float, ...] | None:
-    if text is None:
+def _dense(packed: object, dim: int) -> tuple[float, ...] | None:
+    if packed is None:
         return None
-    numbers = _numbers(text)
-    if len(numbers) != dim or not any(numbers):
+    found = numbers(packed)
+    if len(found) != dim or not any(found):
         raise ValueError("a vector of another size, or of none")
-    return numbers
+    return found
 
 
 def _sparse(found: dict[str, Any]) -> Sparse:
-    values = _numbers(found["values"])
-    indices = unpacked(_string(found["indices"]), "I")
+    values = numbers(found["values"])
+    indices = unpacked(string(found["indices"]), "I")
     if len(indices) != len(values) or len(values) > MAX_TERMS:
         raise ValueError("words and weights that do not pair")
     if any(first >= second for first, second in pairwise(indices)):
         raise ValueError("words that are not in order")
     return Sparse(indices, values)
-
-
-def _numbers(text: object) -> tuple[float, ...]:
-    numbers = unpacked(_string(text))
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError("a number that is none")
-    return numbers
 
 
 def _payload(found: object) -> dict[str, Any]:
@@ -235,41 +227,3 @@ def _payload(found: object) -> dict[str, Any]:
         elif value is not None and not (isinstance(value, int) and abs(value) < _EXACT):
             raise ValueError("a passage with more than text and numbers")
     return found
-
-
-def _record(line: bytes) -> dict[str, Any]:
-    found = json.loads(line, parse_constant=_refuse)
-    if not isinstance(found, dict):
-        raise ValueError("a line that is no object")  # noqa: TRY004 - all that is wrong is one kind
-    return found
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
-
-
-def _text(found: dict[str, Any], key: str) -> str:
-    text = _string(found[key])
-    if len(text) > MAX_TEXT or "\0" in text:
-        raise ValueError(f"{key} is no text that can be kept")
-    return text
-
-
-def _string(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("something else than text")  # noqa: TRY004 - all that is wrong is one kind
-    value.encode()
-    return value
-
-
-def _flag(found: dict[str, Any], key: str) -> bool:
-    if not isinstance(found[key], bool):
-        raise ValueError(f"{key} is neither true nor false")  # noqa: TRY004 - as above
-    return bool(found[key])
-
-
-def _whole(found: dict[str, Any], key: str, least: int, most: int) -> int:
-    value = found[key]
-    if type(value) is not int or not least <= value <= most:
-        raise ValueError(f"{key} is no number that can be")
-    return value

@@ -338,7 +338,7 @@ def test_a_file_that_is_indexed_during_an_export_is_there_whole_or_left_out(
     exchanging(there).import_(WRITER, tmp_path / "a.zip")
     assert not any(each.payload["source"] == "long.md" for each in stored(there))
     assert len(there.catalog.files("default")) == told.files == 32
-    assert found(there, "kettle number 7")[0][0] == "7.md"
+    assert len(stored(there)) == 31
 
 
 def test_a_file_that_was_begun_and_not_finished_is_left_out(
