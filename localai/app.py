@@ -46,12 +46,14 @@ if TYPE_CHECKING:
     from localai.infer.route import Route
     from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
+    from localai.rag.exchange import Exchange
     from localai.rag.records import Answer, Collection, Passage
     from localai.rag.rerank import Reranker
     from localai.rag.retrieval_models import RetrievalModels
     from localai.rag.service import Rag
     from localai.rag.shelf import Repositories
     from localai.rag.store import Store
+    from localai.rag.watch import Watch
     from localai.rbac.admin import Administration
     from localai.rbac.codes import Codes
     from localai.rbac.keys import Keys
@@ -473,6 +475,23 @@ class App:
         self._read_settings()
         model, reranker = self.settings[keys.RAG_MODEL], self.settings[keys.RAG_RERANKER]
         return Chosen(model, reranker, tuple(self.rag.of_other_models(actor)))
+
+    @cached_property
+    def exchange(self) -> "Exchange":
+        """Collections as archives."""
+        from localai.rag.exchange import Exchange
+
+        return Exchange(self._store, self.directories.data / "rag", self.clock, self.rbac.require)
+
+    def watch_documents(
+        self, actor: "Actor", paths: "Sequence[Path]", *, collection: str, exclude: "Sequence[str]"
+    ) -> "Watch":
+        """What keeps a collection in step with the paths. Close it when it is to end."""
+        from localai.rag.watch import Watch
+
+        index = partial(self.rag.index, actor, collection=collection, exclude=exclude)
+        own = self.directories.all
+        return Watch(index, paths, release=self.database.close, own=own, clock=self.clock)
 
     @cached_property
     def recollection(self) -> "Recollection":

@@ -10,6 +10,7 @@ from localai.cli.answer import answer as answering
 from localai.cli.call import Call, Json, noun
 from localai.cli.collections import app as collections
 from localai.cli.console import linked, note, print_json, print_line, print_table
+from localai.cli.followed import tell
 from localai.cli.progress import progress
 from localai.cli.rag_models import app as rag_models
 from localai.rag.records import Piped
@@ -23,6 +24,7 @@ app.add_typer(collections, name="collections")
 app.add_typer(rag_models, name="models")
 
 In = Annotated[str, typer.Option("--collection", "-C", metavar="NAME", help="Which collection.")]
+Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Leave out.")]
 
 
 @app.command()
@@ -34,7 +36,7 @@ def index(
     ],
     *,
     collection: In = "default",
-    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Leave out.")] = None,
+    exclude: Exclude = None,
     name: Annotated[str | None, typer.Option(help="What - is called; notes.md, say.")] = None,
     untrusted: Annotated[bool, typer.Option(help="Mark them as written by strangers.")] = False,
     json: Json = False,
@@ -52,6 +54,28 @@ def index(
             on_progress=shown,
         )
     call.show(report, _report)
+
+
+@app.command()
+def watch(
+    ctx: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    *,
+    collection: In = "default",
+    exclude: Exclude = None,
+    json: Json = False,
+) -> None:
+    """Index, then follow every change until Ctrl-C."""
+    call = Call(ctx, json=json)
+    with call.app.watch_documents(
+        call.actor, paths, collection=collection, exclude=exclude or ()
+    ) as watching:
+        with progress("indexing") as shown:
+            first = watching.start(shown)
+        tell(first, is_json=json)
+        note("looking every two seconds" if watching.is_polling else "waiting for changes")
+        for each in watching.runs():
+            tell(each, is_json=json)
 
 
 @app.command()

@@ -175,19 +175,24 @@ def is_first(connection: sa.Connection, name: str) -> bool:
 
 
 def network_file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """The type of the file system under `path` where WAL cannot work on it, else None."""
+    """The type of the file system that the file is on where WAL cannot work on it, else None."""
+    kind = file_system(path.parent, mounts)
+    return kind if kind in _NETWORK_SYSTEMS else None
+
+
+def file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """The type of the file system that the folder is on; empty where the system does not say."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     except OSError:
-        return None
-    resolved = str(path.parent.resolve()) + "/"
+        return ""
+    resolved = str(folder.resolve()) + "/"
     kinds = {
         place: kind
         for place, kind in (_mount(line) for line in lines if line)
         if resolved.startswith(place.rstrip("/") + "/")
     }
-    kind = kinds[max(kinds, key=len)] if kinds else ""
-    return kind if kind in _NETWORK_SYSTEMS else None
+    return kinds[max(kinds, key=len)] if kinds else ""
 
 
 def is_wal_reset_safe(version: tuple[int, int, int]) -> bool:

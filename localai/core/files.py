@@ -4,8 +4,11 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# What st_blocks counts, whatever the file system's own blocks are.
+_BLOCK = 512
 
 
 def private_dir(path: Path) -> Path:
@@ -29,6 +32,22 @@ def write_private(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def allocated(folder: Path) -> int:
+    """How many bytes the files at and under the folder take on disk; holes in them take none."""
+    total = 0
+    folders = [os.fspath(folder)]
+    while folders:
+        # What is gone meanwhile takes nothing.
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    with suppress(FileNotFoundError):
+                        total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+    return total
 
 
 @contextmanager

@@ -1,13 +1,15 @@
 """What the database knows of collections and their files: the room's only SQL."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import sqlalchemy as sa
 
 from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database
 from localai.core.errors import NotFound
+from localai.rag.names import taken
 from localai.rag.records import Collection, CollectionTrust
 from localai.rag.tables import collections, files, scores
 
@@ -24,13 +26,14 @@ class Entry:
     is_multilingual: bool
     tokenizer_version: int
     average_terms: float = 0.0
+    description: str = ""
 
 
 @dataclass(frozen=True)
 class File:
     """A file of a collection; an empty `sha256` marks one that was begun and not finished.
 
-    `path` is its key: a page's is its address.
+    `path` is its key: a page's is its address. `version` names the passages that it has.
     """
 
     path: str
@@ -39,13 +42,14 @@ class File:
     sha256: str = ""
     chunks: int = 0
     is_trusted: bool = True
+    version: str = ""
 
 
 _ENTRY_COLUMNS = [collections.c[name] for name in Entry.__dataclass_fields__]
 _FILE_COLUMNS = [files.c[name] for name in File.__dataclass_fields__]
 _ENTRY = sa.select(*_ENTRY_COLUMNS).where(collections.c.name == sa.bindparam("wanted"))
-# How an index was made, apart from the name under which it is known.
-_MADE = [name for name in Entry.__dataclass_fields__ if name != "name"]
+# How an index was made, apart from what it is called and said to be about.
+_MADE = [name for name in Entry.__dataclass_fields__ if name not in {"name", "description"}]
 _FILES = sa.select(*_FILE_COLUMNS).where(files.c.collection == sa.bindparam("wanted"))
 _DROP = sa.delete(files).where(
     files.c.collection == sa.bindparam("wanted"), files.c.path == sa.bindparam("gone")
@@ -68,6 +72,8 @@ _ROOTS = (
     .order_by(files.c.root)
 )
 
+_AT_ONCE = 1_000
+
 
 class Catalog:
     """Collections and files, as rows."""
@@ -86,9 +92,7 @@ class Catalog:
         """The collection of that name; NotFound says how to make one."""
         entry = self.find(name)
         if entry is None:
-            other = "" if name == "default" else f" -C {name}"
-            message = f"there is no collection {name!r}"
-            raise NotFound(message, hint=f"ai rag index PATH{other}")
+            raise _unknown(name)
         return entry
 
     def add(self, entry: Entry) -> Entry:
@@ -162,18 +166,57 @@ class Catalog:
             connection.execute(_DROP, gone)
             self._touch(connection, name)
 
-    def summary(self) -> list[Collection]:
-        """Every collection by name, with what is in it."""
+    def whole(self, name: str) -> tuple[Entry, list[File]]:
+        """The collection and its files, as they are at one moment."""
+        with self._database.read() as connection:
+            row = connection.execute(_ENTRY, {"wanted": name}).one_or_none()
+            rows = connection.execute(_FILES, {"wanted": name}).all()
+        if row is None:
+            raise _unknown(name)
+        return Entry(*row), [File(*each) for each in rows]
+
+    def admit(self, entry: Entry, found: Iterable[File], *, instead_of: Entry | None) -> None:
+        """Enter a collection with all of its files, in one step, in place of another or of none.
+
+        Conflict where somebody else holds the name by now.
+        """
+        now = self._clock.now_us()
+        rows = ({"collection": entry.name} | asdict(file) for file in found)
+        with self._database.transaction() as connection:
+            row = connection.execute(_ENTRY, {"wanted": entry.name}).one_or_none()
+            if (row and row.directory) != (instead_of and instead_of.directory):
+                raise taken(entry.name)
+            connection.execute(sa.delete(collections).where(collections.c.name == entry.name))
+            times = {"created_us": now, "updated_us": now}
+            connection.execute(sa.insert(collections), asdict(entry) | times)
+            while batch := list(islice(rows, _AT_ONCE)):
+                connection.execute(sa.insert(files), batch)
+
+    def directories(self) -> set[str]:
+        """Where the indexes of all collections lie."""
+        with self._database.read() as connection:
+            return set(connection.scalars(sa.select(collections.c.directory)))
+
+    def describe(self, name: str, text: str) -> None:
+        """Say what the collection is about."""
+        change = sa.update(collections).where(collections.c.name == name)
+        with self._database.transaction() as connection:
+            connection.execute(change.values(description=text))
+
+    def summary(self, size: Callable[[str], int]) -> list[Collection]:
+        """Every collection by name, with what is in it; `size` measures a directory."""
         with self._database.read() as connection:
             rows = connection.execute(_SUMMARY).all()
             return [
                 Collection(
                     name=row.name,
+                    description=row.description,
                     model=row.model,
                     dim=row.dim,
                     engine=row.engine,
                     files=row.files,
                     chunks=row.chunks,
+                    size_bytes=size(row.directory),
                     roots=tuple(connection.scalars(_ROOTS, {"wanted": row.name})),
                     created_at=rfc3339(row.created_us),
                     updated_at=rfc3339(row.updated_us),
@@ -204,3 +247,8 @@ def _trust(untrusted: int, total: int) -> CollectionTrust:
     if not untrusted:
         return "trusted"
     return "untrusted" if untrusted == total else "mixed"
+
+
+def _unknown(name: str) -> NotFound:
+    other = "" if name == "default" else f" -C {name}"
+    return NotFound(f"there is no collection {name!r}", hint=f"ai rag index PATH{other}")

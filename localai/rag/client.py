@@ -5,6 +5,7 @@ memory and compares every point, so it refuses to grow large. A Qdrant server is
 machine is too small for.
 """
 
+import math
 import re
 import shutil
 import time
@@ -71,6 +72,15 @@ class _ClientIndex:
         asked = _request(search) | {"limit": search.limit}
         found = self._with(lambda client: client.query_points(self._name, **asked)).points
         return [Hit(point.score, point.payload or {}) for point in found]
+
+    def points(self, after: str | None, limit: int) -> list[Point]:
+        """The next points by ascending id; fewer than `limit` are the last."""
+        found, _ = self._with(
+            lambda client: client.scroll(
+                self._name, offset=after, limit=limit + 1, with_payload=True, with_vectors=True
+            )
+        )
+        return [_stored(each) for each in found if each.id != after][:limit]
 
     def count(self) -> int:
         """How many points there are."""
@@ -247,6 +257,19 @@ def _point(point: Point) -> models.PointStruct:
     if point.dense is not None:
         vectors[DENSE] = list(point.dense)
     return models.PointStruct(id=point.id, vector=vectors, payload=point.payload)
+
+
+def _stored(record: models.Record) -> Point:
+    vectors: Any = record.vector
+    pairs = sorted(zip(vectors[SPARSE].indices, vectors[SPARSE].values, strict=True))
+    sparse = Sparse(tuple(index for index, _ in pairs), tuple(value for _, value in pairs))
+    return Point(str(record.id), _unit(vectors.get(DENSE)), sparse, record.payload or {})
+
+
+def _unit(vector: list[float] | None) -> list[float] | None:
+    """The vector at length one, as other engines keep it; local mode keeps what it was given."""
+    length = math.hypot(*vector) if vector else 0.0
+    return [value / length for value in vector] if vector and length else vector
 
 
 def _sparse(vector: Sparse) -> models.SparseVector:

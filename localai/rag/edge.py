@@ -58,6 +58,15 @@ class EdgeIndex:
         with self._open() as shard:
             return int(shard.count(edge.CountRequest()))
 
+    def points(self, after: str | None, limit: int) -> list[Point]:
+        """The next points by ascending id; fewer than `limit` are the last."""
+        wanted = edge.ScrollRequest(
+            offset=after, limit=limit + 1, with_payload=True, with_vector=True
+        )
+        with self._open() as shard:
+            found, _ = shard.scroll(wanted)
+        return [_stored(each) for each in found if str(each.id) != after][:limit]
+
     def _update(self, operation: edge.UpdateOperation) -> None:
         with self._open() as shard:
             shard.update(operation)
@@ -78,6 +87,12 @@ def _point(point: Point) -> edge.Point:
     if point.dense is not None:
         vectors[DENSE] = list(point.dense)
     return edge.Point(point.id, vectors, point.payload)
+
+
+def _stored(record: edge.Record) -> Point:
+    vectors: Any = record.vector
+    sparse = Sparse(tuple(vectors[SPARSE].indices), tuple(vectors[SPARSE].values))
+    return Point(str(record.id), vectors.get(DENSE), sparse, record.payload or {})
 
 
 def _sparse(vector: Sparse) -> edge.SparseVector:

@@ -92,6 +92,12 @@ class Index(Protocol):
     def count(self) -> int:
         """How many points there are."""
 
+    def points(self, after: str | None, limit: int) -> list[Point]:
+        """The next points by ascending id; fewer than `limit` are the last.
+
+        A dense vector comes back with length one, whatever it had.
+        """
+
 
 def preferred_engine() -> str:
     """`edge`, Qdrant's engine inside the process, where its wheel exists; `local` elsewhere."""

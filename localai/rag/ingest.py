@@ -20,12 +20,13 @@ from localai.rag.documents import Documents
 from localai.rag.index import Index, Point
 from localai.rag.language import is_korean
 from localai.rag.records import Action, IndexReport, Progress, Skipped
-from localai.rag.sources import Refused, Source
+from localai.rag.sources import Refused, Source, Untouched
 from localai.rag.sparse import TOKENIZER_VERSION, passage_vector, tokens
 from localai.rag.targets import Lead, Target, is_under
 
 if TYPE_CHECKING:
     from localai.rag.embed import Embedder
+    from localai.rag.seen import Seen
 
 # Passages written at once. Opening and flushing the index costs 0.05 to 0.3 seconds whatever the
 # number, and nobody else can use it meanwhile.
@@ -36,31 +37,32 @@ _NAMESPACE = uuid.UUID("8f0c2d1e-5a43-5b1c-9d5e-3b6f2a7c4e10")
 
 @dataclass(frozen=True)
 class _Work:
-    """A new or changed source, cut up, each piece with its id; `version` names these pieces."""
+    """A new or changed source, cut up, each piece with its id."""
 
     source: Source
     file: File
     pieces: list[tuple[str, Chunk]]
-    version: str
     action: Action
 
 
 class Ingest:
     """The run; made for one use."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run works with
         self,
         catalog: Catalog,
         entry: Entry,
         index: Index,
         embedder: Callable[[], "Embedder"],
         on_progress: Callable[[Progress], None] | None,
+        seen: "Seen | None" = None,
     ) -> None:
         self._catalog = catalog
         self._entry = entry
         self._index = index
         self._embedder = embedder
         self._on_progress = on_progress
+        self._seen = seen
         self._known = catalog.files(entry.name)
         self._average = entry.average_terms
         self._weight = sum(file.chunks for file in self._known.values())
@@ -75,11 +77,15 @@ class Ingest:
     def run(self, targets: Sequence[Target], exclude: Sequence[str]) -> IndexReport:
         """Index the targets and forget what is no longer where they say."""
         started = time.perf_counter()
+        if self._seen:
+            self._seen.begin(self._entry.directory)
         found = [(target, lead) for target in targets for lead in target.find(exclude)]
         self._total = len(found)
         with closing(self._documents):
             self._take_in(found)
         self._forget(targets)
+        if self._seen:
+            self._seen.end()
         return self._report(started)
 
     def again(self, targets: Sequence[Target]) -> IndexReport:
@@ -128,6 +134,9 @@ class Ingest:
     def _examined(self, target: Target, lead: Lead) -> _Work | None:
         """The source as work, or None where it is gone, unchanged or refused."""
         source = lead()
+        if isinstance(source, Untouched):
+            self._kept.add(source.key)
+            self._step(source.name, "unchanged")
         if isinstance(source, Refused):
             self._refuse(source, target)
         if not isinstance(source, Source) or source.key in self._kept:
@@ -152,15 +161,23 @@ class Ingest:
         pieces = list(_identified(source, self._entry))
         version = str(uuid.uuid5(_NAMESPACE, "\0".join(id_ for id_, _ in pieces)))
         file = File(
-            source.key, source.root, source.name, source.sha256, len(pieces), source.is_trusted
+            path=source.key,
+            root=source.root,
+            source=source.name,
+            sha256=source.sha256,
+            chunks=len(pieces),
+            is_trusted=source.is_trusted,
+            version=version,
         )
         known = self._known.get(source.key)
         action: Action = "updated" if known and known.sha256 else "added"
-        return _Work(source, file, pieces, version, action)
+        return _Work(source, file, pieces, action)
 
     def _refuse(self, refused: Refused, target: Target) -> None:
         name = target.shown(refused.key)
         self._skipped.append(Skipped(name, refused.reason))
+        if self._seen and not refused.is_error:
+            self._seen.refuse(refused)
         if refused.is_error:  # what cannot be read just now is not gone
             self._kept.update(key for key in self._known if is_under(key, refused.key))
         self._step(name, "skipped")
@@ -176,7 +193,7 @@ class Ingest:
             self._write_batch(pieces[start : start + BATCH])
         changed = [work for work in works if work.source.key in self._known]
         if changed:
-            versions = [work.version for work in changed]
+            versions = [work.file.version for work in changed]
             self._index.forget([file_id(work.file.path) for work in changed], keep=versions)
         finished = [work.file for work in works]
         self._catalog.enter(name, finished, average_terms=self._average)
@@ -258,7 +275,7 @@ def _payload(work: _Work, piece: Chunk) -> dict[str, str | int]:
     return {
         "file": file_id(source.key),
         "key": source.key,
-        "version": work.version,
+        "version": work.file.version,
         "root": source.root,
         "source": source.name,
         "trusted": source.is_trusted,

@@ -59,22 +59,68 @@ class IndexReport:
 
 
 @dataclass(frozen=True)
+class Touched:
+    """A file that an index run took in anew or removed."""
+
+    source: str
+    action: Action
+
+
+@dataclass(frozen=True)
+class WatchRun(IndexReport):
+    """An index run of a watch, in RFC 3339; `skipped` are those that the run before did not name.
+
+    `files` are the first of those that were added, updated or removed.
+    """
+
+    at: str | None
+    files: tuple[Touched, ...]
+
+
+@dataclass(frozen=True)
 class Collection:
     """One collection of indexed files; times are RFC 3339 in UTC.
 
     `trust` is `mixed` where some of its files are trusted and others are not.
+    `size_bytes` is what its index takes on disk.
     """
 
     name: str
+    description: str
     model: str
     dim: int
     engine: str
     files: int
     chunks: int
+    size_bytes: int
     roots: tuple[str, ...]
     created_at: str | None
     updated_at: str | None
     trust: CollectionTrust = "trusted"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written to an archive, and which files were not whole just then."""
+
+    collection: str
+    file: str
+    files: int
+    chunks: int
+    left_out: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The collection that an archive became; `is_ready` where its embedding model is here."""
+
+    collection: str
+    files: int
+    chunks: int
+    model: str
+    is_ready: bool
+    has_replaced: bool
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """The documents room: index files, find passages, answer from them."""
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
+from localai.core.errors import Conflict, Invalid, Unavailable
 from localai.core.records import Page
 from localai.rag import evaluate
 from localai.rag.catalog import Entry
@@ -16,6 +15,7 @@ from localai.rag.evidence import is_beside, is_unlike, silence
 from localai.rag.index import Hit
 from localai.rag.ingest import Ingest, file_id
 from localai.rag.language import is_korean
+from localai.rag.names import check_known, check_name, is_name
 from localai.rag.prompt import prompt
 from localai.rag.rebuild import abandon, rebuild
 from localai.rag.records import (
@@ -27,6 +27,7 @@ from localai.rag.records import (
     Piped,
     Progress,
 )
+from localai.rag.seen import Seen
 from localai.rag.store import Store
 from localai.rag.targets import Targets
 from localai.rbac.permissions import Actor
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from localai.rag.rerank import Reranker
 
 MAX_PASSAGES = 100
+MAX_DESCRIPTION = 500
 # How many of the best passages a reranker reads, however few are asked for.
 RERANKED = 50
 
@@ -44,7 +46,6 @@ _ENGINES = {
     "local": "Qdrant local mode",
     "server": "the Qdrant server",
 }
-_NAME = re.compile(r"\w[\w.-]{0,63}")
 
 Messages = Sequence[tuple[str, str]]
 
@@ -86,22 +87,25 @@ class Rag:
         piped: Piped | None = None,
         is_trusted: bool = True,
         on_progress: Callable[[Progress], None] | None = None,
+        seen: Seen | None = None,
     ) -> IndexReport:
         """Take in the files at or under the paths; see IndexReport. Safe to interrupt.
 
-        A text may also be a pattern, an http or https address, or `-` for what is `piped`.
+        A text may also be a pattern, an http or https address, or `-` for what is `piped`. What
+        `seen` says nobody touched since an earlier run is not read again.
         """
         self._require(actor, "rag:write")
-        _check_name(collection)
+        check_name(collection)
         known = self._catalog.find(collection)
         files = self._catalog.files(collection) if known else {}
-        meant = Targets(files, fetch=self._fetch, piped=piped, is_trusted=is_trusted)
+        meant = Targets(files, fetch=self._fetch, piped=piped, is_trusted=is_trusted, seen=seen)
         targets = meant.of(paths)
         entry = known or self._store.begin(collection)
         self._check_current(entry)
         self._check_model(entry)
         store = self._store
-        run = Ingest(self._catalog, entry, store.index(entry), store.embedder(entry), on_progress)
+        index = store.index(entry)
+        run = Ingest(self._catalog, entry, index, store.embedder(entry), on_progress, seen)
         return run.run(targets, exclude)
 
     def query(self, actor: Actor, text: str, *, collection: str = "default", k: int = 5) -> Answer:
@@ -240,14 +244,27 @@ class Rag:
     def collections(self, actor: Actor) -> Page[Collection]:
         """Every collection, by name."""
         self._require(actor, "rag:read")
-        items = [each for each in self._catalog.summary() if _NAME.fullmatch(each.name)]
+        found = self._catalog.summary(self._store.size)
+        items = [each for each in found if is_name(each.name)]
         return Page(items, len(items))
 
     def show(self, actor: Actor, name: str) -> Collection:
         """One collection; NotFound where there is none of that name."""
         self._require(actor, "rag:read")
         self._find(name)
-        return next(each for each in self._catalog.summary() if each.name == name)
+        found = self._catalog.summary(self._store.size)
+        return next(each for each in found if each.name == name)
+
+    def describe(self, actor: Actor, name: str, text: str) -> Collection:
+        """Say what a collection is about, in one line; an empty text takes that back."""
+        self._require(actor, "rag:write")
+        self._find(name)
+        described = " ".join(text.split())
+        if len(described) > MAX_DESCRIPTION:
+            message = f"a description of {len(described):,} characters is too long"
+            raise Invalid(message, hint=f"say it in {MAX_DESCRIPTION}")
+        self._catalog.describe(name, described)
+        return self.show(actor, name)
 
     def rebuild(
         self, actor: Actor, name: str, on_progress: Callable[[Progress], None] | None = None
@@ -269,8 +286,7 @@ class Rag:
         abandon(self._store, name)
 
     def _find(self, name: str) -> Entry:
-        if not _NAME.fullmatch(name):  # what is not a file is not a document
-            raise NotFound(f"there is no collection {name!r}", hint="ai rag collections list")
+        check_known(name)  # what is not a file is not a document
         return self._catalog.get(name)
 
     def _check(self, entry: Entry) -> None:
@@ -303,12 +319,6 @@ def _reranked(reranker: "Reranker", question: str, hits: Sequence[Hit]) -> list[
     scores = reranker.scores(question, texts)
     scored = [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
     return sorted(scored, key=lambda hit: -hit.score)
-
-
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        message = f"{name!r} cannot name a collection"
-        raise Invalid(message, hint="use letters, digits, - _ and . , at most 64")
 
 
 def _passage(n: int, hit: Hit) -> Passage:

@@ -91,6 +91,14 @@ class Refused:
     is_error: bool = False
 
 
+@dataclass(frozen=True)
+class Untouched:
+    """A source that nobody changed since it was taken in; it was not read again."""
+
+    key: str
+    name: str
+
+
 def read(path: Path, base: Path) -> Source | Refused:
     """The file's text, NFC and with plain newlines; Refused says why there is none.
 

@@ -5,7 +5,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localai.core.errors import Unavailable
+from localai.core.errors import Invalid, Unavailable
+from localai.core.files import allocated
 from localai.core.ids import new_id
 from localai.rag.catalog import Catalog, Entry
 from localai.rag.index import Fusion, Index, Search, destroy, open_index, preferred_engine
@@ -81,7 +82,10 @@ class Store:
 
     def can_ask(self, entry: Entry) -> bool:
         """Whether the model that the collection was made with is on this machine."""
-        return self._embedder(entry.model).is_here
+        try:
+            return self._embedder(entry.model).is_here
+        except Invalid:  # an archive may name a model that nobody here knows
+            return False
 
     def is_current(self, entry: Entry) -> bool:
         """Whether the collection's words were cut as they are now."""
@@ -112,6 +116,10 @@ class Store:
     def embedder(self, entry: Entry) -> Callable[[], "Embedder"]:
         """Gives the model that the collection was made with, loaded when it is first needed."""
         return partial(self._embedder, entry.model)
+
+    def size(self, directory: str) -> int:
+        """How many bytes the index in the directory takes on disk."""
+        return allocated(self.data / directory)
 
     def remove(self, entry: Entry) -> None:
         """Remove the collection and its index."""

@@ -36,6 +36,7 @@ files = sa.Table(
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("chunks", sa.Integer, nullable=False),
     sa.Column("is_trusted", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("version", sa.Text, nullable=False, server_default=""),
 )
 
 # What each question of an evaluation scored the last time, by its id.

@@ -13,14 +13,24 @@ from localai.core.errors import Invalid, LocalaiError, NotFound, Unavailable
 from localai.rag.catalog import File
 from localai.rag.pages import held
 from localai.rag.records import Piped
-from localai.rag.sources import Held, Refused, Source, most_bytes, read, shown, taken
+from localai.rag.sources import (
+    Held,
+    Refused,
+    Source,
+    Untouched,
+    most_bytes,
+    read,
+    shown,
+    taken,
+)
 from localai.rag.walk import fitting, walk
 
 if TYPE_CHECKING:
     from localai.core.web import Fetched
+    from localai.rag.seen import Seen
 
 # Reads one source; None where it is gone from where it was.
-Lead = Callable[[], Source | Refused | None]
+Lead = Callable[[], Source | Refused | Untouched | None]
 
 _PIPE: Final = "-"
 _PIPED: Final = "stdin:"
@@ -44,7 +54,8 @@ class Target(Protocol):
 class Targets:
     """Reads what was typed, for a collection of these files.
 
-    `fetch` gets a page; what comes from elsewhere, or is not `is_trusted`, says so.
+    `fetch` gets a page; what comes from elsewhere, or is not `is_trusted`, says so. What `seen`
+    says nobody touched since an earlier run is not read again.
     """
 
     def __init__(
@@ -54,11 +65,13 @@ class Targets:
         fetch: Callable[[str], "Fetched"],
         piped: Piped | None,
         is_trusted: bool,
+        seen: "Seen | None" = None,
     ) -> None:
         self._files = files
         self._fetch = fetch
         self._piped = piped
         self._is_trusted = is_trusted
+        self._seen = seen
 
     def of(self, typed: Sequence[str | Path]) -> list[Target]:
         """What each of them means, each once; NotFound where nothing is and nothing was."""
@@ -88,11 +101,30 @@ class Targets:
         for path in resolved:
             if path in paths and paths.isdisjoint(path.parents):
                 self._must_be_there(path)
-                yield _Tree.of(path, roots, is_trusted=self._is_trusted)
+                yield self._tree(path, roots)
         for path in wild:
-            pattern = _Pattern.of(path, roots, is_trusted=self._is_trusted)
+            pattern = self._pattern(path, roots)
             self._must_match(pattern)
             yield pattern
+
+    def _tree(self, path: Path, roots: set[str]) -> "_Tree":
+        root = _root(path, roots)
+        base = root.parent if root.is_file() else root
+        return _Tree(path, root, base, self._is_trusted, self._untouched)
+
+    def _pattern(self, path: Path, roots: set[str]) -> "_Pattern":
+        top = next(up for up in path.parents if up.exists() or not _WILD.search(str(up)))
+        line = f"/{path.relative_to(top)}".replace(" ", r"\ ")
+        return _Pattern(path, self._tree(top, roots), fitting(line))
+
+    def _untouched(self, path: Path) -> Untouched | Refused | None:
+        """What is known of a file without reading it, where nobody touched it since."""
+        if self._seen is None or not self._seen.is_untouched(path):
+            return None
+        known = self._files.get(str(path))
+        if known and known.sha256:
+            return Untouched(known.path, known.source)
+        return self._seen.refused(str(path))
 
     def _is_pattern(self, path: Path) -> bool:
         is_wild = _WILD.search(str(path)) is not None
@@ -102,9 +134,8 @@ class Targets:
         return any(is_under(key, str(path)) for key in self._files)
 
     def _must_be_there(self, path: Path) -> None:
-        if not path.exists() and not self._is_known(path):
-            message = f"there is no file or folder {path}"
-            raise NotFound(message, hint="name one that is there")
+        if not self._is_known(path):
+            must_exist(path)
 
     def _must_match(self, pattern: "_Pattern") -> None:
         if not any(map(pattern.holds, self._files)) and not pattern.find(()):
@@ -127,6 +158,13 @@ class Targets:
             only.fetch_now()
 
 
+def must_exist(path: Path) -> None:
+    """Raise NotFound for a path where nothing is, Unavailable for one that makes no sense."""
+    if not _resolved(path).exists():
+        message = f"there is no file or folder {path}"
+        raise NotFound(message, hint="name one that is there")
+
+
 def again(files: Iterable[File], fetch: Callable[[str], "Fetched"]) -> Iterator[Target]:
     """The sources of a collection, each by itself, under the names that they have there."""
     for file in files:
@@ -144,11 +182,7 @@ class _Tree:
     root: Path
     base: Path
     is_trusted: bool
-
-    @classmethod
-    def of(cls, path: Path, roots: set[str], *, is_trusted: bool) -> "_Tree":
-        root = _root(path, roots)
-        return cls(path, root, root.parent if root.is_file() else root, is_trusted)
+    untouched: Callable[[Path], Untouched | Refused | None] = lambda _: None
 
     def find(self, exclude: Sequence[str]) -> list[Lead]:
         found = walk(self.path, exclude) if self.path.exists() else ()
@@ -163,9 +197,9 @@ class _Tree:
     def shown(self, key: str) -> str:
         return shown(Path(key), self.base)
 
-    def _read(self, path: Path) -> Source | Refused:
-        found = read(path, self.base)
-        if isinstance(found, Refused):
+    def _read(self, path: Path) -> Source | Refused | Untouched:
+        found = self.untouched(path) or read(path, self.base)
+        if not isinstance(found, Source):
             return found
         return replace(found, root=str(self.root), is_trusted=self.is_trusted)
 
@@ -177,12 +211,6 @@ class _Pattern:
     path: Path
     tree: _Tree
     fits: Callable[[Path], bool]
-
-    @classmethod
-    def of(cls, path: Path, roots: set[str], *, is_trusted: bool) -> "_Pattern":
-        top = next(up for up in path.parents if up.exists() or not _WILD.search(str(up)))
-        line = f"/{path.relative_to(top)}".replace(" ", r"\ ")
-        return cls(path, _Tree.of(top, roots, is_trusted=is_trusted), fitting(line))
 
     def find(self, exclude: Sequence[str]) -> list[Lead]:
         top = self.tree.path

@@ -1,5 +1,7 @@
 """`ai rag` on a small bilingual folder, with what ships alone."""
 
+import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,3 +168,42 @@ def test_a_collection_is_listed_shown_and_removed(ai: Ai, folder: Path) -> None:
     assert ai("rag", "collections", "rm", "home", "-y").code == 0
     assert ai("rag", "query", "tomatoes", "-C", "home").code == 4
     assert (folder / "garden.md").exists()
+
+
+def test_a_watch_takes_in_what_changes_until_ctrl_c(ai: Ai, folder: Path) -> None:
+    """Each run is a line; questions are answered meanwhile, and what was begun is whole."""
+    watching = ai.start("rag", "watch", folder, "--exclude", "draft*", "--json")
+    assert watching.stdout
+    assert json.loads(watching.stdout.readline())["added"] == 3
+    (folder / "draft.md").write_text("Not yet.\n", encoding="utf-8")
+    (folder / "garden.md").write_text(GARDEN.replace("Tomatoes", "Pumpkins"), encoding="utf-8")
+    run = json.loads(watching.stdout.readline())
+    assert run["files"] == [{"source": "garden.md", "action": "updated"}]
+    [best, *_] = ai("rag", "query", "pumpkins", "--no-answer", "--json").json["passages"]
+    assert "Pumpkins" in best["text"]
+    watching.send_signal(signal.SIGINT)
+    _, said = watching.communicate(timeout=30)
+    assert (watching.returncode, said) == (130, "waiting for changes\nai: interrupted\n")
+    assert ai("rag", "index", folder, "--exclude", "draft*", "--json").json["unchanged"] == 3
+
+
+def test_a_collection_is_described_and_moves_to_another_home(
+    ai: Ai, folder: Path, tmp_path: Path
+) -> None:
+    """And comes back from a snapshot, in place of what it became."""
+    ai("rag", "index", folder, "-C", "home")
+    assert ai("rag", "collections", "describe", "home", "the garden").code == 0
+    file = tmp_path / "home.zip"
+    assert ai("rag", "collections", "export", "home", file).out == f"{file}\n"
+    assert ai("rag", "collections", "export", "home", file).code == 5
+    assert ai("rag", "collections", "import", file).code == 5
+    made = ai("rag", "collections", "import", file, "--name", "copy", "--json").json
+    assert (made["collection"], made["files"], made["is_ready"]) == ("copy", 3, True)
+    shown = ai("rag", "collections", "show", "copy", "--json").json
+    assert (shown["description"], shown["size_bytes"] > 0) == ("the garden", True)
+    best = ai("rag", "query", "tomatoes", "-C", "copy", "--no-answer", "--json").json["passages"][0]
+    assert best["source"] == "garden.md"
+    snapshot = ai("rag", "collections", "snapshot", "copy", "-q").out.strip()
+    assert Path(snapshot).stat().st_mode & 0o777 == 0o600
+    assert ai("rag", "collections", "import", snapshot, "--replace").code == 0
+    assert ai("rag", "collections", "list", "-q").out == "copy\nhome\n"

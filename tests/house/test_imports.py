@@ -36,6 +36,7 @@ HEAVY = {
     "sqlalchemy.orm",
     "tree_sitter",
     "tokenizers",
+    "watchfiles",
 }
 # What a command that reads nothing does not load either.
 HEAVIER_THAN_HELP = {"cryptography", "psutil", "pysqlite3", "sqlalchemy", "sqlite3"}
@@ -67,6 +68,7 @@ WRAPPED = {
     "sqlite3": {"core/db.py"},
     "tomlkit": {"core/config_file.py"},
     "tree_sitter": {"rag/formats/code.py"},
+    "watchfiles": {"rag/changes.py"},
 }
 
 # Imports inside of functions, each with its reason.

@@ -251,3 +251,51 @@ def test_a_search_may_keep_to_one_root(index: Index) -> None:
     for asked in (search(None, 1, limit=2), search(X, limit=2), search(X, 1, limit=2)):
         assert names(index, replace(asked, root="/here")) == ["mine"]
         assert names(index, replace(asked, root="/nowhere")) == []
+
+
+def paged(index: Index, limit: int) -> list[Point]:
+    """Every point, page by page."""
+    found: list[Point] = []
+    while page := index.points(found[-1].id if found else None, limit):
+        assert len(page) <= limit
+        found += page
+    return found
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 100])
+def test_points_come_back_in_pages_each_once_by_id(index: Index, limit: int) -> None:
+    """The last page may be a full one."""
+    written = [point(f"{n}", X, n) for n in range(7)]
+    index.write(written)
+    assert [each.id for each in paged(index, limit)] == sorted(each.id for each in written)
+
+
+def test_points_come_back_as_they_were_written(index: Index) -> None:
+    """Words, weights, payload, and a direction of length one or none."""
+    sparse = Sparse((3, 2**32 - 1), (0.5, 1.25))
+    first = replace(point("a", (3.0, 4.0, 0.0, 0.0)), sparse=sparse)
+    second = replace(point("b", None), sparse=sparse, payload={"file": "f", "name": "여권", "n": 3})
+    index.write([first, second])
+    found = {each.payload["name"]: each for each in paged(index, 10)}
+    assert found["여권"] == second
+    assert found["a"].dense == pytest.approx((0.6, 0.8, 0.0, 0.0))
+    assert replace(found["a"], dense=first.dense) == first
+
+
+def test_points_that_are_written_between_pages_disturb_none(index: Index) -> None:
+    """A page holds no lock after it: what was there all the time comes once."""
+    written = sorted((point(f"{n}", X, n) for n in range(6)), key=lambda each: each.id)
+    index.write(written[::2])
+    first = index.points(None, 2)
+    index.write(written[1::2])
+    index.forget(["not there"])
+    rest = index.points(first[-1].id, 10)
+    seen = [each.id for each in [*first, *rest]]
+    assert set(seen) >= {each.id for each in written[::2]}
+    assert len(seen) == len(set(seen))
+
+
+def test_an_empty_index_has_no_points(index: Index) -> None:
+    """Neither at its beginning nor after an id."""
+    assert index.points(None, 5) == []
+    assert index.points("ffffffff-ffff-ffff-ffff-ffffffffffff", 5) == []

@@ -16,7 +16,13 @@ import sqlalchemy as sa
 
 from localai.core import db
 from localai.core.audit import audit_table
-from localai.core.db import SCHEMA_VERSION, Database, after_commit, network_file_system
+from localai.core.db import (
+    SCHEMA_VERSION,
+    Database,
+    after_commit,
+    file_system,
+    network_file_system,
+)
 from localai.core.directories import Directories
 from localai.core.errors import Conflict, Invalid, Unavailable
 from localai.rbac.tables import user_roles, users
@@ -361,6 +367,17 @@ def test_the_innermost_and_latest_mount_decides(
 def test_without_a_table_of_mounts_a_disk_is_taken_for_local(tmp_path: Path) -> None:
     """macOS has none."""
     assert network_file_system(tmp_path / "localai.db", tmp_path / "none") is None
+    assert file_system(tmp_path, tmp_path / "none") == ""
+
+
+def test_a_folder_that_is_a_mount_itself_has_its_type(tmp_path: Path) -> None:
+    """Unlike a file, it is not on what its parent is on."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS)
+    assert (file_system(Path("/srv/nfs"), mounts), file_system(Path("/srv"), mounts)) == (
+        "nfs4",
+        "ext4",
+    )
 
 
 @pytest.mark.parametrize(

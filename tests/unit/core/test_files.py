@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from localai.core.files import locked, private_dir, write_private
+from localai.core.files import allocated, locked, private_dir, write_private
 
 SLOW_WRITER = """
 import os, signal, sys
@@ -108,3 +108,14 @@ def test_a_lock_is_given_back_after_an_error(tmp_path: Path) -> None:
         raise KeyError
     with locked(lock):
         assert _mode(lock) == 0o600
+
+
+def test_what_a_folder_takes_on_disk_counts_no_holes(tmp_path: Path) -> None:
+    """An index keeps sparse files, whose length says nothing."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "full").write_bytes(os.urandom(100_000))
+    with (tmp_path / "hole").open("wb") as file:
+        file.truncate(50_000_000)
+    (tmp_path / "link").symlink_to("/")
+    assert 100_000 <= allocated(tmp_path) < 1_000_000
+    assert allocated(tmp_path / "not there") == 0

@@ -78,12 +78,12 @@ def test_the_summary_counts_finished_files_and_names_every_root(catalog: Catalog
     """A file that was begun and not finished has no passages to show yet."""
     begun = File("/more/b.md", "/more", "b.md")
     catalog.enter("notes", [FILE, begun], average_terms=1.0)
-    [found] = catalog.summary()
+    [found] = catalog.summary(len)
     assert (found.files, found.chunks, found.roots) == (1, 3, ("/docs", "/more"))
     assert found.created_at == found.updated_at == "2025-10-09T08:53:20.000Z"
 
 
 def test_an_empty_collection_is_in_the_summary(catalog: Catalog) -> None:
     """It exists, with nothing in it."""
-    [found] = catalog.summary()
+    [found] = catalog.summary(len)
     assert (found.name, found.files, found.chunks, found.roots) == ("notes", 0, 0, ())

@@ -312,3 +312,31 @@ def test_a_question_in_a_language_that_the_model_does_not_know_is_noticed(
     asked = [("여권을 잃어버리면?", False), ("주전자 청소", True), ("descaled kettle", False)]
     for text, missed in asked:
         assert indexed.rag.misses_language(READER, indexed.rag.query(READER, text)) == missed
+
+
+def test_a_collection_says_what_it_is_about(indexed: Room) -> None:
+    """In one line, wherever it is shown; indexing again does not forget it."""
+    told = indexed.rag.describe(WRITER, "default", " kettles\nand  여권 ")
+    assert told.description == "kettles and 여권"
+    indexed.rag.index(WRITER, [])
+    assert indexed.rag.show(READER, "default").description == "kettles and 여권"
+    [listed] = indexed.rag.collections(READER).items
+    assert listed.description == "kettles and 여권"
+    assert indexed.rag.describe(WRITER, "default", "").description == ""
+
+
+def test_a_description_has_bounds_and_a_collection(indexed: Room) -> None:
+    """It is a line of a list."""
+    with pytest.raises(Invalid, match="too long"):
+        indexed.rag.describe(WRITER, "default", "x" * 501)
+    with pytest.raises(NotFound):
+        indexed.rag.describe(WRITER, "nothing", "x")
+
+
+def test_a_collection_says_what_it_takes_on_disk(indexed: Room) -> None:
+    """Blocks, not lengths: the engine's files are mostly holes."""
+    folder = indexed.data / indexed.catalog.get("default").directory
+    lengths = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+    size = indexed.rag.show(READER, "default").size_bytes
+    assert 0 < size < lengths
+    assert [each.size_bytes for each in indexed.rag.collections(READER).items] == [size]
