@@ -116,7 +116,7 @@ def test_an_archive_made_by_either_engine_answers_in_the_other(
 def test_indexing_the_same_folder_after_an_import_has_nothing_to_do(
     here: Room, there: Room, documents: Path, tmp_path: Path
 ) -> None:
-    """Files are known by path and content; what changed is taken in, what is gone leaves."""
+    """Files are known by path and content; what changed is ours now, what is gone leaves."""
     here.rag.index(WRITER, [documents])
     exchanging(here).export(READER, "default", tmp_path / "a.zip")
     exchanging(there).import_(WRITER, tmp_path / "a.zip")
@@ -124,6 +124,8 @@ def test_indexing_the_same_folder_after_an_import_has_nothing_to_do(
     (documents / "2.md").unlink()
     report = there.rag.index(WRITER, [documents])
     assert (report.added, report.updated, report.removed, report.unchanged) == (0, 1, 1, 30)
+    files = there.catalog.files("default").values()
+    assert [each.source for each in files if each.is_trusted] == ["1.md"]
 
 
 @pytest.mark.parametrize("is_trusted", [False, True])
@@ -273,6 +275,8 @@ exchanging(room(Path(sys.argv[1]))).import_(
 """
 
 
+@pytest.mark.counted
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_an_import_that_is_stopped_leaves_no_collection(
     here: Room, there: Room, documents: Path, tmp_path: Path, ending: signal.Signals
