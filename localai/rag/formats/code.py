@@ -13,9 +13,9 @@ from typing import Final
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
 from localai.rag.grammars import GRAMMARS
+from localai.rag.outline import DEEPEST
 from localai.rag.sources import decoded
 
-_DEEPEST: Final = 6
 _LONGEST_NAME: Final = 80
 # A definition inside of one of these begins where that does.
 _WRAPPERS: Final = frozenset({"decorated_definition", "export_statement", "template_declaration"})
@@ -57,7 +57,7 @@ def _nested(found: list[Node], lines: "_Lines") -> Iterator[tuple[int, int, tupl
     for node in sorted(found, key=lambda node: (node.start_byte, -node.end_byte)):
         while open_ and open_[-1][0].end_byte <= node.start_byte:
             before = max(before, open_.pop()[1])
-        if len(open_) == _DEEPEST or any(each.type in _BODIES for each, _, _ in open_):
+        if len(open_) == DEEPEST or any(each.type in _BODIES for each, _, _ in open_):
             continue
         whole = _whole(node)
         start = lines.start(whole.start_point.row, whole.start_byte, before)
