@@ -3,6 +3,7 @@
 import hashlib
 import os
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -89,6 +90,10 @@ class Refused:
     key: str
     reason: str
     is_error: bool = False
+
+
+# Reads one source; None where it is gone from where it was.
+Lead = Callable[[], Source | Refused | None]
 
 
 def read(path: Path, base: Path) -> Source | Refused:

@@ -4,27 +4,22 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from localai.core.address import address, is_address
-from localai.core.errors import Invalid, LocalaiError, NotFound, Unavailable
+from localai.core.errors import Invalid, LocalaiError, NotFound
 from localai.rag.catalog import File
 from localai.rag.pages import held
+from localai.rag.places import Pattern, Tree, Trees, is_under, is_wild, resolved
 from localai.rag.records import Piped
-from localai.rag.sources import Held, Refused, Source, most_bytes, read, shown, taken
-from localai.rag.walk import fitting, walk
+from localai.rag.sources import Held, Lead, Refused, Source, most_bytes, taken
 
 if TYPE_CHECKING:
     from localai.core.web import Fetched
 
-# Reads one source; None where it is gone from where it was.
-Lead = Callable[[], Source | Refused | None]
-
 _PIPE: Final = "-"
 _PIPED: Final = "stdin:"
-_WILD: Final = re.compile(r"[*?\[]")
 _PIPE_NAME: Final = re.compile(r"[^\x00-\x1f\x7f/]{1,200}")
 
 
@@ -81,22 +76,22 @@ class Targets:
 
     def _in_places(self, places: Sequence[Path]) -> Iterator[Target]:
         """Trees and patterns; a folder inside one that was indexed before keeps its names."""
-        resolved = dict.fromkeys(map(_resolved, places))
-        wild = [path for path in resolved if self._is_pattern(path)]
-        paths = resolved.keys() - set(wild)
+        found = dict.fromkeys(map(resolved, places))
+        wild = [path for path in found if self._is_pattern(path)]
+        paths = found.keys() - set(wild)
         roots = {file.root for file in self._files.values()}
-        for path in resolved:
-            if path in paths and paths.isdisjoint(path.parents):
-                self._must_be_there(path)
-                yield _Tree.of(path, roots, is_trusted=self._is_trusted)
+        outermost = [each for each in found if each in paths and paths.isdisjoint(each.parents)]
+        for path in outermost:
+            self._must_be_there(path)
+        if outermost:
+            yield Trees(Tree.of(each, roots, is_trusted=self._is_trusted) for each in outermost)
         for path in wild:
-            pattern = _Pattern.of(path, roots, is_trusted=self._is_trusted)
+            pattern = Pattern.of(path, roots, is_trusted=self._is_trusted)
             self._must_match(pattern)
             yield pattern
 
     def _is_pattern(self, path: Path) -> bool:
-        is_wild = _WILD.search(str(path)) is not None
-        return is_wild and not path.exists() and not self._is_known(path)
+        return is_wild(path) and not path.exists() and not self._is_known(path)
 
     def _is_known(self, path: Path) -> bool:
         return any(is_under(key, str(path)) for key in self._files)
@@ -106,7 +101,7 @@ class Targets:
             message = f"there is no file or folder {path}"
             raise NotFound(message, hint="name one that is there")
 
-    def _must_match(self, pattern: "_Pattern") -> None:
+    def _must_match(self, pattern: Pattern) -> None:
         if not any(map(pattern.holds, self._files)) and not pattern.find(()):
             message = f"nothing is there that {pattern.path} means"
             raise NotFound(message, hint="name a file or a folder that is there")
@@ -125,74 +120,6 @@ class Targets:
         only = found[0] if len(found) == 1 else None
         if isinstance(only, _Address) and not only.is_known:
             only.fetch_now()
-
-
-@dataclass(frozen=True)
-class _Tree:
-    """A file, or all that is under a folder; names are relative to `base`."""
-
-    path: Path
-    root: Path
-    base: Path
-    is_trusted: bool
-
-    @classmethod
-    def of(cls, path: Path, roots: set[str], *, is_trusted: bool) -> "_Tree":
-        root = _root(path, roots)
-        return cls(path, root, root.parent if root.is_file() else root, is_trusted)
-
-    def find(self, exclude: Sequence[str]) -> list[Lead]:
-        found = walk(self.path, exclude) if self.path.exists() else ()
-        return [self.lead(each) for each in found]
-
-    def lead(self, found: Path | Refused) -> Lead:
-        return (lambda: found) if isinstance(found, Refused) else partial(self._read, found)
-
-    def holds(self, key: str) -> bool:
-        return is_under(key, str(self.path))
-
-    def shown(self, key: str) -> str:
-        return shown(Path(key), self.base)
-
-    def _read(self, path: Path) -> Source | Refused:
-        found = read(path, self.base)
-        if isinstance(found, Refused):
-            return found
-        return replace(found, root=str(self.root), is_trusted=self.is_trusted)
-
-
-@dataclass(frozen=True)
-class _Pattern:
-    """The files under a folder that a pattern fits: `notes/**/*.md`."""
-
-    path: Path
-    tree: _Tree
-    fits: Callable[[Path], bool]
-
-    @classmethod
-    def of(cls, path: Path, roots: set[str], *, is_trusted: bool) -> "_Pattern":
-        top = next(up for up in path.parents if up.exists() or not _WILD.search(str(up)))
-        line = f"/{path.relative_to(top)}".replace(" ", r"\ ")
-        return cls(path, _Tree.of(top, roots, is_trusted=is_trusted), fitting(line))
-
-    def find(self, exclude: Sequence[str]) -> list[Lead]:
-        top = self.tree.path
-        found = walk(top, exclude) if top.is_dir() else ()
-        return [self.tree.lead(each) for each in found if self._concerns(each)]
-
-    def holds(self, key: str) -> bool:
-        return self.tree.holds(key) and self._fits(key)
-
-    def shown(self, key: str) -> str:
-        return self.tree.shown(key)
-
-    def _concerns(self, found: Path | Refused) -> bool:
-        if isinstance(found, Refused):
-            return found.is_error or self._fits(found.key)
-        return self._fits(str(found))
-
-    def _fits(self, key: str) -> bool:
-        return self.fits(Path(key).relative_to(self.tree.path))
 
 
 class _Address:
@@ -258,24 +185,3 @@ class _Pipe:
 
 def _from_elsewhere(found: Source | Refused) -> Source | Refused:
     return found if isinstance(found, Refused) else replace(found, is_trusted=False)
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        found = path.expanduser().resolve()
-        found.exists()
-        str(found).encode()
-    except (OSError, RuntimeError, ValueError) as error:
-        message = f"{shown(path, path.parent)} cannot be read"
-        raise Unavailable(message, hint="check its name and who may read it") from error
-    return found
-
-
-def _root(path: Path, roots: set[str]) -> Path:
-    """The outermost folder above the path that was indexed before, or the path itself."""
-    return next((each for each in reversed([path, *path.parents]) if str(each) in roots), path)
-
-
-def is_under(key: str, top: str) -> bool:
-    """Whether the key is that of a file at or under the path; nothing is under other keys."""
-    return key == top or (top.startswith("/") and key.startswith(f"{top.rstrip('/')}/"))
