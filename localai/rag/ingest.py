@@ -19,10 +19,11 @@ from localai.rag.chunks import Chunk, cut
 from localai.rag.documents import Documents
 from localai.rag.index import Index, Point
 from localai.rag.language import is_korean
+from localai.rag.places import is_under
 from localai.rag.records import Action, IndexReport, Progress, Skipped
-from localai.rag.sources import Refused, Source, Untouched
+from localai.rag.sources import Lead, Refused, Source, Untouched
 from localai.rag.sparse import TOKENIZER_VERSION, passage_vector, tokens
-from localai.rag.targets import Lead, Target, is_under
+from localai.rag.targets import Target
 
 if TYPE_CHECKING:
     from localai.rag.embed import Embedder

@@ -5,8 +5,13 @@ Neighbours that are small share a chunk, because a getter alone says little.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from localai.rag.headings import MAX_HEADING
 from localai.rag.sources import Definition
+
+# Definitions within definitions that are cut for themselves.
+DEEPEST: Final = 6
 
 Names = tuple[str, ...]
 Span = tuple[int, int]
@@ -39,9 +44,9 @@ def sections(
         yield _section(run)
 
 
-def _units(unit: _Unit, inner: Sequence[Definition], limit: int) -> Iterator[_Unit]:
+def _units(unit: _Unit, inner: Sequence[Definition], limit: int, depth: int = 0) -> Iterator[_Unit]:
     start, end = unit.span
-    if end - start <= limit or not inner:
+    if end - start <= limit or not inner or depth == DEEPEST:
         yield unit
         return
     at = 0
@@ -49,11 +54,14 @@ def _units(unit: _Unit, inner: Sequence[Definition], limit: int) -> Iterator[_Un
         first, after = inner[at], at + 1
         while after < len(inner) and inner[after].start < first.end:
             after += 1
-        if start < first.start:
-            yield _Unit(unit.names, unit.names, (start, first.start))
-        whole = _Unit(first.names, unit.names, (max(start, first.start), first.end))
-        yield from _units(whole, inner[at + 1 : after], limit)
-        start, at = first.end, after
+        span = max(start, first.start), min(end, first.end)
+        if span[0] < span[1]:
+            if start < span[0]:
+                yield _Unit(unit.names, unit.names, (start, span[0]))
+            whole = _Unit(first.names, unit.names, span)
+            yield from _units(whole, inner[at + 1 : after], limit, depth + 1)
+            start = span[1]
+        at = after
     if start < end:
         yield _Unit(unit.names, unit.names, (start, end))
 
@@ -69,4 +77,4 @@ def _section(run: Sequence[_Unit]) -> tuple[Names, Span]:
         return run[0].names, span
     within = run[0].within
     own = [unit.names[-1] for unit in run if unit.names != within]
-    return (*within, ", ".join(own)) if own else within, span
+    return (*within, ", ".join(own)[:MAX_HEADING]) if own else within, span

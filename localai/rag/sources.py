@@ -3,6 +3,7 @@
 import hashlib
 import os
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -97,6 +98,10 @@ class Untouched:
 
     key: str
     name: str
+
+
+# Reads one source; None where it is gone from where it was.
+Lead = Callable[[], Source | Refused | Untouched | None]
 
 
 def read(path: Path, base: Path) -> Source | Refused:

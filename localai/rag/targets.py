@@ -4,37 +4,32 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from localai.core.address import address, is_address
-from localai.core.errors import Invalid, LocalaiError, NotFound, Unavailable
+from localai.core.errors import Invalid, LocalaiError, NotFound
 from localai.rag.catalog import File
 from localai.rag.pages import held
-from localai.rag.records import Piped
-from localai.rag.sources import (
-    Held,
-    Refused,
-    Source,
-    Untouched,
-    most_bytes,
-    read,
-    shown,
-    taken,
+from localai.rag.places import (
+    Original,
+    Pattern,
+    Tree,
+    Trees,
+    is_under,
+    is_wild,
+    must_exist,
+    resolved,
 )
-from localai.rag.walk import fitting, walk
+from localai.rag.records import Piped
+from localai.rag.sources import Held, Lead, Refused, Source, Untouched, most_bytes, taken
 
 if TYPE_CHECKING:
     from localai.core.web import Fetched
     from localai.rag.seen import Seen
 
-# Reads one source; None where it is gone from where it was.
-Lead = Callable[[], Source | Refused | Untouched | None]
-
 _PIPE: Final = "-"
 _PIPED: Final = "stdin:"
-_WILD: Final = re.compile(r"[*?\[]")
 _PIPE_NAME: Final = re.compile(r"[^\x00-\x1f\x7f/]{1,200}")
 
 
@@ -94,41 +89,23 @@ class Targets:
 
     def _in_places(self, places: Sequence[Path]) -> Iterator[Target]:
         """Trees and patterns; a folder inside one that was indexed before keeps its names."""
-        resolved = dict.fromkeys(map(_resolved, places))
-        wild = [path for path in resolved if self._is_pattern(path)]
-        paths = resolved.keys() - set(wild)
+        found = dict.fromkeys(map(resolved, places))
+        wild = [path for path in found if self._is_pattern(path)]
+        paths = found.keys() - set(wild)
         roots = {file.root for file in self._files.values()}
-        for path in resolved:
-            if path in paths and paths.isdisjoint(path.parents):
-                self._must_be_there(path)
-                yield self._tree(path, roots)
+        outermost = [each for each in found if each in paths and paths.isdisjoint(each.parents)]
+        for path in outermost:
+            self._must_be_there(path)
+        if outermost:
+            look, is_trusted = self._look, self._is_trusted
+            yield Trees(Tree.of(each, roots, look, is_trusted=is_trusted) for each in outermost)
         for path in wild:
-            pattern = self._pattern(path, roots)
+            pattern = Pattern.of(path, roots, self._look, is_trusted=self._is_trusted)
             self._must_match(pattern)
             yield pattern
 
-    def _tree(self, path: Path, roots: set[str]) -> "_Tree":
-        root = _root(path, roots)
-        base = root.parent if root.is_file() else root
-        return _Tree(path, root, base, self._is_trusted, self._untouched)
-
-    def _pattern(self, path: Path, roots: set[str]) -> "_Pattern":
-        top = next(up for up in path.parents if up.exists() or not _WILD.search(str(up)))
-        line = f"/{path.relative_to(top)}".replace(" ", r"\ ")
-        return _Pattern(path, self._tree(top, roots), fitting(line))
-
-    def _untouched(self, path: Path) -> Untouched | Refused | None:
-        """What is known of a file without reading it, where nobody touched it since."""
-        if self._seen is None or not self._seen.is_untouched(path):
-            return None
-        known = self._files.get(str(path))
-        if known and known.sha256:
-            return Untouched(known.path, known.source)
-        return self._seen.refused(str(path))
-
     def _is_pattern(self, path: Path) -> bool:
-        is_wild = _WILD.search(str(path)) is not None
-        return is_wild and not path.exists() and not self._is_known(path)
+        return is_wild(path) and not path.exists() and not self._is_known(path)
 
     def _is_known(self, path: Path) -> bool:
         return any(is_under(key, str(path)) for key in self._files)
@@ -137,7 +114,15 @@ class Targets:
         if not self._is_known(path):
             must_exist(path)
 
-    def _must_match(self, pattern: "_Pattern") -> None:
+    def _look(self, path: Path) -> Untouched | Refused | None:
+        if self._seen is None or not self._seen.is_untouched(path):
+            return None
+        known = self._files.get(str(path))
+        if known and known.sha256:
+            return Untouched(known.path, known.source)
+        return self._seen.refused(str(path))
+
+    def _must_match(self, pattern: Pattern) -> None:
         if not any(map(pattern.holds, self._files)) and not pattern.find(()):
             message = f"nothing is there that {pattern.path} means"
             raise NotFound(message, hint="name a file or a folder that is there")
@@ -158,100 +143,11 @@ class Targets:
             only.fetch_now()
 
 
-def must_exist(path: Path) -> None:
-    """Raise NotFound for a path where nothing is, Unavailable for one that makes no sense."""
-    if not _resolved(path).exists():
-        message = f"there is no file or folder {path}"
-        raise NotFound(message, hint="name one that is there")
-
-
 def again(files: Iterable[File], fetch: Callable[[str], "Fetched"]) -> Iterator[Target]:
     """The sources of a collection, each by itself, under the names that they have there."""
     for file in files:
-        if is_address(file.path):
-            yield _Address(file.path, fetch, is_known=True)
-        else:
-            yield _Original(file)
-
-
-@dataclass(frozen=True)
-class _Tree:
-    """A file, or all that is under a folder; names are relative to `base`."""
-
-    path: Path
-    root: Path
-    base: Path
-    is_trusted: bool
-    untouched: Callable[[Path], Untouched | Refused | None] = lambda _: None
-
-    def find(self, exclude: Sequence[str]) -> list[Lead]:
-        found = walk(self.path, exclude) if self.path.exists() else ()
-        return [self.lead(each) for each in found]
-
-    def lead(self, found: Path | Refused) -> Lead:
-        return (lambda: found) if isinstance(found, Refused) else partial(self._read, found)
-
-    def holds(self, key: str) -> bool:
-        return is_under(key, str(self.path))
-
-    def shown(self, key: str) -> str:
-        return shown(Path(key), self.base)
-
-    def _read(self, path: Path) -> Source | Refused | Untouched:
-        found = self.untouched(path) or read(path, self.base)
-        if not isinstance(found, Source):
-            return found
-        return replace(found, root=str(self.root), is_trusted=self.is_trusted)
-
-
-@dataclass(frozen=True)
-class _Pattern:
-    """The files under a folder that a pattern fits: `notes/**/*.md`."""
-
-    path: Path
-    tree: _Tree
-    fits: Callable[[Path], bool]
-
-    def find(self, exclude: Sequence[str]) -> list[Lead]:
-        top = self.tree.path
-        found = walk(top, exclude) if top.is_dir() else ()
-        return [self.tree.lead(each) for each in found if self._concerns(each)]
-
-    def holds(self, key: str) -> bool:
-        return self.tree.holds(key) and self._fits(key)
-
-    def shown(self, key: str) -> str:
-        return self.tree.shown(key)
-
-    def _concerns(self, found: Path | Refused) -> bool:
-        if isinstance(found, Refused):
-            return found.is_error or self._fits(found.key)
-        return self._fits(str(found))
-
-    def _fits(self, key: str) -> bool:
-        return self.fits(Path(key).relative_to(self.tree.path))
-
-
-@dataclass(frozen=True)
-class _Original:
-    """What was indexed before, where it was; standard input cannot be read again."""
-
-    file: File
-
-    def find(self, exclude: Sequence[str]) -> list[Lead]:  # noqa: ARG002 - it was taken in once
-        path, root = Path(self.file.path), Path(self.file.root)
-        base = root.parent if root.is_file() else root
-        tree = _Tree(path, root, base, self.file.is_trusted)
-        is_piped = self.file.path.startswith(_PIPED)
-        if path.is_file() and not path.is_symlink():
-            return [tree.lead(path)]
-        return [tree.lead(Refused(self.file.path, "gone", is_error=is_piped))]
-
-    def holds(self, key: str) -> bool:
-        return key == self.file.path
-
-    def shown(self, key: str) -> str:  # noqa: ARG002 - it has one name
-        return self.file.source
+        is_page = is_address(file.path)
+        yield _Address(file.path, fetch, is_known=True) if is_page else Original(file)
 
 
 class _Address:
@@ -317,24 +213,3 @@ class _Pipe:
 
 def _from_elsewhere(found: Source | Refused) -> Source | Refused:
     return found if isinstance(found, Refused) else replace(found, is_trusted=False)
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        found = path.expanduser().resolve()
-        found.exists()
-        str(found).encode()
-    except (OSError, RuntimeError, ValueError) as error:
-        message = f"{shown(path, path.parent)} cannot be read"
-        raise Unavailable(message, hint="check its name and who may read it") from error
-    return found
-
-
-def _root(path: Path, roots: set[str]) -> Path:
-    """The outermost folder above the path that was indexed before, or the path itself."""
-    return next((each for each in reversed([path, *path.parents]) if str(each) in roots), path)
-
-
-def is_under(key: str, top: str) -> bool:
-    """Whether the key is that of a file at or under the path; nothing is under other keys."""
-    return key == top or (top.startswith("/") and key.startswith(f"{top.rstrip('/')}/"))

@@ -13,9 +13,9 @@ from typing import Protocol, Self
 from localai.core.clock import Clock, rfc3339
 from localai.core.errors import Conflict, Invalid, LocalaiError, NotFound, Unavailable
 from localai.rag.changes import Changes
+from localai.rag.places import must_exist
 from localai.rag.records import Action, IndexReport, Progress, Skipped, Touched, WatchRun
 from localai.rag.seen import Seen
-from localai.rag.targets import must_exist
 
 # A run that failed, because somebody held the index perhaps, is tried again after this.
 AGAIN_S = 10.0

@@ -11,7 +11,7 @@ import pytest
 from rag_home import READER, WRITER, Room, room, sources
 
 from localai.core.errors import Conflict, LocalaiError, NotFound
-from localai.rag import changes, seen, targets, watch
+from localai.rag import changes, places, seen, watch
 from localai.rag.changes import Changes
 from localai.rag.index import alone
 from localai.rag.records import WatchRun
@@ -139,8 +139,8 @@ def test_only_what_was_touched_is_read_again(
         read.append(path.name)
         return original(path, root)
 
-    original = targets.read
-    monkeypatch.setattr(targets, "read", reading)
+    original = places.read
+    monkeypatch.setattr(places, "read", reading)
     with followed(here, folder) as watching:
         watching.start()
         (folder / "new.md").write_text("New.\n", encoding="utf-8")

@@ -13,13 +13,14 @@ from typing import Final
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
 from localai.rag.grammars import GRAMMARS
+from localai.rag.outline import DEEPEST
 from localai.rag.sources import decoded
 
-_DEEPEST: Final = 6
 _LONGEST_NAME: Final = 80
 # A definition inside of one of these begins where that does.
 _WRAPPERS: Final = frozenset({"decorated_definition", "export_statement", "template_declaration"})
 _WRAPPERS_OF_ONE: Final = frozenset({"lexical_declaration", "type_declaration"})
+# What is defined inside of these is a part of them.
 _BODIES: Final = frozenset(
     {
         "arrow_function",
@@ -52,19 +53,19 @@ def outline(path: Path) -> Outline:
 
 
 def _nested(found: list[Node], lines: "_Lines") -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    open_: list[tuple[Node, int, tuple[str, ...]]] = []
-    before = 0
+    around: list[tuple[Node, int, tuple[str, ...]]] = []
+    before = 0  # where the last definition ended, or the one around it began
     for node in sorted(found, key=lambda node: (node.start_byte, -node.end_byte)):
-        while open_ and open_[-1][0].end_byte <= node.start_byte:
-            before = max(before, open_.pop()[1])
-        if len(open_) == _DEEPEST or any(each.type in _BODIES for each, _, _ in open_):
+        while around and around[-1][0].end_byte <= node.start_byte:
+            before = max(before, around.pop()[1])
+        if len(around) == DEEPEST or any(each.type in _BODIES for each, _, _ in around):
             continue
         whole = _whole(node)
         start = lines.start(whole.start_point.row, whole.start_byte, before)
         end = lines.end(whole.end_point.row, whole.end_byte)
-        names = (*(open_[-1][2] if open_ else ()), _name(node))
-        open_.append((node, end, names))
-        before = max(before, start)
+        names = (*(around[-1][2] if around else ()), _name(node))
+        around.append((node, end, names))
+        before = start
         yield start, end, names
 
 

@@ -98,7 +98,8 @@ def test_a_chunk_is_a_whole_definition_with_what_stands_above_it(
     found = pieces(documents, tmp_path / "a.py", PYTHON)
     assert [(each.title, each.text.split("\n")[0]) for each in found] == [
         ("a.py", '"""한글 문서."""'),
-        ("a.py \u203a Kettle \u203a boil", "# What the kettle is."),
+        ("a.py \u203a Kettle", "# What the kettle is."),
+        ("a.py \u203a Kettle \u203a boil", "    # How it starts."),
         ("a.py \u203a Kettle \u203a pour", "    def pour(self):"),
         ("a.py \u203a stop", "def stop(): return 2  # at once"),
     ]
@@ -185,6 +186,13 @@ def test_hostile_code_is_taken_in_all_the_same(tmp_path: Path, suffix: str, text
     assert "".join(kept.split()) == "".join(text.split())
     assert reader.outline(tmp_path / "gone.py") == ()
     reader.close()
+
+
+def test_an_outline_without_a_bottom_is_cut_off() -> None:
+    """A thousand definitions of the same text are as good as six."""
+    text = "def f(): pass\n" * 1000
+    outline = [Definition(0, len(text), (name,)) for name in "f" * 1000]
+    assert "".join(each.text for each in chunk(text, "code", "a", outline)).count("def") == 1000
 
 
 TEXTS = st.lists(st.sampled_from(["def f", "\n", "\n\n", "    ", "x" * 700, "가 "]), max_size=30)

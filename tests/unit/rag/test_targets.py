@@ -12,6 +12,8 @@ from localai.core.errors import Denied, Invalid, NotFound, Unavailable
 from localai.core.web import Web
 from localai.rag.records import IndexReport, Piped
 
+PAGE = b"<html><body><h1>Kettle</h1><p>It is descaled with vinegar.</p></body></html>"
+
 
 @pytest.fixture
 def there() -> Iterator[Site]:
@@ -56,8 +58,7 @@ def trust(here: Room, text: str) -> str:
 
 def test_a_page_is_a_source_under_its_address(online: Room, there: Site) -> None:
     """It is read as the server says, added once, and known again."""
-    page = b"<html><body><h1>Kettle</h1><p>It is descaled with vinegar.</p></body></html>"
-    url = there.says("/kitchen", page, kind="text/html; charset=utf-8")
+    url = there.says("/kitchen", PAGE, kind="text/html; charset=utf-8")
     assert counts(online, url.upper().replace("KITCHEN", "kitchen") + "#top") == (1, 0, 0, 0)
     assert counts(online, url) == (0, 0, 1, 0)
     [passage] = online.rag.query(WRITER, "vinegar").passages
@@ -154,10 +155,9 @@ def test_a_fetched_document_leaves_no_file(
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    page = b"<html><body><p>It is descaled with vinegar.</p></body></html>"
-    counts(online, there.says("/", page, kind="text/html"))
+    counts(online, there.says("/", PAGE, kind="text/html"))
     assert found(online, "vinegar")
-    assert list(folder.iterdir()) == []
+    assert list(folder.glob("localai-*")) == []
 
 
 def test_a_pattern_means_what_a_shell_would(here: Room, documents: Path) -> None:
