@@ -466,10 +466,10 @@ class App:
         """Choose the embedding model or the reranker by its name, or no reranker."""
         if not name and not no_reranker:
             raise Invalid("no model was named", hint="ai rag models use NAME, or --no-reranker")
+        found = self.rag_models.at_hand(actor, name) if name else None
         if no_reranker:
             self.admin.configure(actor, keys.RAG_RERANKER.name, "")
-        if name:
-            found = self.rag_models.at_hand(actor, name)
+        if found:
             key = keys.RAG_RERANKER if found.kind == "reranker" else keys.RAG_MODEL
             self.admin.configure(actor, key.name, found.name)
         self._read_settings()

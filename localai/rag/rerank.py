@@ -4,16 +4,24 @@ It reads both together, which is better than comparing two vectors and far slowe
 the best of what was found.
 """
 
+import os
+
+# As in embed.py, which may not be imported yet.
+os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from fastembed.rerank.cross_encoder import TextCrossEncoder
+from loguru import logger
 
 from localai.core.errors import Invalid, Unavailable
 from localai.rag.shelf import Description, Shelf, described
 
 _BATCH = 16
+
+logger.disable("fastembed")
 
 
 class Reranker:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,7 +124,7 @@ class Rag:
             answer=None,
             passages=tuple(_passage(n, hit) for n, hit in enumerate(hits, 1)),
             model=entry.model,
-            timings_ms={name: _ms(seconds) for name, seconds in timings.items()},
+            timings_ms=timings,
         )
 
     def _asked(
@@ -139,21 +140,19 @@ class Rag:
             return self._asked(collection, text, k)  # a rebuilding just changed the index
 
     def _best(self, entry: Entry, text: str, k: int) -> tuple[list[Hit], dict[str, float]]:
-        """The `k` best passages, and the seconds that each step took."""
+        """The `k` best passages, and the milliseconds that each step took."""
         reranker = self._reranker()
         # As with embeddings, an English model's opinion of Korean is noise.
         reads = reranker if reranker and (reranker.is_multilingual or not is_korean(text)) else None
-        times = [time.perf_counter()]
-        search = self._store.search(entry, text, max(k, RERANKED) if reads else k)
-        times.append(time.perf_counter())
-        hits = [] if search is None else self._store.index(entry).search(search)
-        times.append(time.perf_counter())
-        steps = ["embed", "search"]
+        timings: dict[str, float] = {}
+        with _timed(timings, "embed"):
+            search = self._store.search(entry, text, max(k, RERANKED) if reads else k)
+        with _timed(timings, "search"):
+            hits = [] if search is None else self._store.index(entry).search(search)
         if reads:
-            hits = _reranked(reads, text, hits)
-            times.append(time.perf_counter())
-            steps.append("rerank")
-        return hits[:k], {step: b - a for step, a, b in zip(steps, times, times[1:], strict=False)}
+            with _timed(timings, "rerank"):
+                hits = _reranked(reads, text, hits)
+        return hits[:k], timings
 
     def answer(  # noqa: PLR0913 - a question and how to answer it
         self,
@@ -340,6 +339,13 @@ def _uri(key: str, source: str) -> str:
     if key.startswith("/"):
         return Path(key).as_uri()
     return key if key == source and key.startswith(("http://", "https://")) else ""
+
+
+@contextmanager
+def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    timings[step] = _ms(time.perf_counter() - started)
 
 
 def _ms(seconds: float) -> float:

@@ -80,7 +80,9 @@ def test_the_wheel_alone_is_the_product(tmp_path: Path) -> None:
     """Built, installed into a new environment elsewhere, it runs the demo without the clone."""
     run = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     source = tmp_path / "source"
-    ignore = shutil.ignore_patterns(".venv", ".git", ".*_cache", "__pycache__", ".coverage*")
+    ignore = shutil.ignore_patterns(
+        ".venv", "build", "dist", ".git", ".*_cache", "__pycache__", ".coverage*"
+    )
     shutil.copytree(ROOT, source, ignore=ignore)
     subprocess.run([*run, "wheel", "--no-deps", "--wheel-dir", tmp_path, source], check=True)
     (wheel,) = tmp_path.glob("localai_suite-*.whl")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -70,6 +71,23 @@ def test_the_old_index_answers_until_the_new_one_is_whole(other: Room) -> None:
     other.rag.rebuild(WRITER, "default", ask)
     assert models == [SHIPPED_MODEL] * 3
     assert other.rag.query(READER, "kettle", k=1).model == COMPANION_MODEL
+
+
+def test_a_question_that_a_rebuilding_overtakes_is_asked_again(
+    other: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had read where the old index lies, which is gone when it comes to look."""
+    real = Store.search
+
+    def overtaken(*given: Any, **more: Any) -> Any:
+        monkeypatch.setattr(Store, "search", real)
+        found = real(*given, **more)
+        other.rag.rebuild(WRITER, "default")
+        return found
+
+    monkeypatch.setattr(Store, "search", overtaken)
+    found = other.rag.query(READER, "kettle", k=1)
+    assert (sources(found), found.model) == (["kettle.md"], COMPANION_MODEL)
 
 
 def test_documents_that_are_gone_are_left_out_and_named(other: Room, documents: Path) -> None:
