@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fastembed import TextEmbedding
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from localai.core.errors import Invalid, Unavailable
 from localai.rag.records import SHIPPED_MODEL
+from localai.rag.wordpieces import Wordpieces
 
 SHIPPED_FOLDER = Path(__file__).parent / "models" / "static-192"
 
@@ -85,8 +87,8 @@ class Embedder:
     def _load(self) -> TextEmbedding:
         try:
             if self.name == SHIPPED_MODEL:
-                return TextEmbedding(
-                    SHIPPED_MODEL, specific_model_path=str(self._shipped), threads=1
+                return _remembering(
+                    TextEmbedding(SHIPPED_MODEL, specific_model_path=str(self._shipped), threads=1)
                 )
             return TextEmbedding(self.name, cache_dir=str(self._cache))
         except Exception as error:
@@ -128,5 +130,11 @@ def _register() -> None:
     )
 
 
+def _remembering(model: TextEmbedding) -> TextEmbedding:
+    inner: Any = model.model
+    inner.tokenizer = Wordpieces(inner.tokenizer)
+    return model
+
+
 def _directed(vector: NDArray[np.generic]) -> list[float] | None:
-    return [float(number) for number in vector] if np.any(vector) else None
+    return vector.tolist() if np.any(vector) else None

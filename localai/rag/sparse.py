@@ -7,10 +7,11 @@ stand, without a dictionary. The engine adds IDF to what stands here.
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import mmh3
 from py_rust_stemmers import SnowballStemmer  # type: ignore[import-untyped]
@@ -48,7 +49,7 @@ class Sparse:
 def tokens(text: str) -> list[str]:
     """The terms of a text, repeated as often as they occur."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return [term for word in _WORD.findall(folded) for term in _terms(word)]
+    return list(chain.from_iterable(map(_terms, _WORD.findall(folded))))
 
 
 def passage_vector(terms: Sequence[str], average: float) -> Sparse:
@@ -63,11 +64,18 @@ def query_vector(terms: Sequence[str]) -> Sparse:
 
 
 def _vector(weights: dict[str, float]) -> Sparse:
-    summed: defaultdict[int, float] = defaultdict(float)
-    for term, weight in weights.items():
-        summed[mmh3.hash(term, signed=False)] += weight
-    indices = tuple(sorted(summed))
-    return Sparse(indices, tuple(summed[index] for index in indices))
+    found = dict(zip(map(_index, weights), weights.values(), strict=True))
+    if len(found) < len(weights):  # two terms at one index, which is rare
+        found = dict.fromkeys(found, 0.0)
+        for term, weight in weights.items():
+            found[_index(term)] += weight
+    indices = sorted(found)
+    return Sparse(tuple(indices), tuple(map(found.__getitem__, indices)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _index(term: str) -> int:
+    return mmh3.hash(term, signed=False)
 
 
 @lru_cache(maxsize=1 << 16)  # the same words come again and again
