@@ -11,8 +11,8 @@ import qdrant_edge as edge
 from localai.core.errors import Conflict, Unavailable
 from localai.core.files import private_dir
 from localai.rag.index import CANDIDATES, DENSE, SPARSE, Hit, Point, Search, alone
+from localai.rag.kept import Kept
 from localai.rag.sparse import Sparse
-
 
 # All 50,000 passages are compared with a question in 3 ms; a graph that spares most of that takes
 # 50 seconds to build, during which nobody could ask.
@@ -28,6 +28,7 @@ class EdgeIndex:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._kept = Kept(self._open)
 
     def create(self, dim: int) -> None:
         """Make the shard beside its place and move it there, so that it is whole or absent."""
@@ -59,17 +60,17 @@ class EdgeIndex:
 
     def search(self, search: Search) -> list[Hit]:
         """The best points first."""
-        with self._open() as shard:
+        with self._kept.lent(is_kept=True) as shard, _translated():
             found = shard.query(_request(search))
         return [Hit(point.score, point.payload or {}) for point in found]
 
     def count(self) -> int:
         """How many points there are."""
-        with self._open() as shard:
+        with self._kept.lent(is_kept=True) as shard, _translated():
             return int(shard.count(edge.CountRequest()))
 
     def _update(self, operation: edge.UpdateOperation) -> None:
-        with self._open() as shard:
+        with self._kept.lent(is_kept=False) as shard, _translated():
             shard.update(operation)
             # The last entry of the log is done again at every opening; this one costs nothing.
             shard.update(_NOTHING)
@@ -78,8 +79,9 @@ class EdgeIndex:
 
     @contextmanager
     def _open(self) -> Iterator[edge.EdgeShard]:
-        with alone(self._folder), _translated():
-            shard = edge.EdgeShard.load(str(self._folder))
+        with alone(self._folder):
+            with _translated():
+                shard = edge.EdgeShard.load(str(self._folder))
             try:
                 yield shard
             finally:

@@ -24,7 +24,7 @@ from localai.rag.index import Index, Point
 from localai.rag.language import is_korean
 from localai.rag.records import Action, IndexReport, Progress, Skipped
 from localai.rag.sources import Refused, Source, read, shown, walk
-from localai.rag.sparse import TOKENIZER_VERSION, passage_vector, tokens
+from localai.rag.sparse import TOKENIZER_VERSION, passage_vector, term_ids
 
 if TYPE_CHECKING:
     from localai.rag.embed import Embedder
@@ -193,7 +193,7 @@ class Ingest:
             self._step(work.source.name, work.action)
 
     def _write_batch(self, pieces: Sequence[tuple[_Work, str, Chunk]]) -> None:
-        terms = [tokens(piece.indexed) for _, _, piece in pieces]
+        terms = [term_ids(piece.indexed) for _, _, piece in pieces]
         self._weigh([len(each) for each in terms])
         vectors = self._vectors([piece for _, _, piece in pieces])
         points = [

@@ -9,7 +9,7 @@ from localai.rag.catalog import Catalog, Entry
 from localai.rag.index import Fusion, Index, Search, destroy, open_index, preferred_engine
 from localai.rag.language import is_korean
 from localai.rag.records import SHIPPED_MODEL
-from localai.rag.sparse import TOKENIZER_VERSION, query_vector, tokens
+from localai.rag.sparse import TOKENIZER_VERSION, query_vector, term_ids
 
 if TYPE_CHECKING:
     from localai.rag.embed import Embedder
@@ -31,6 +31,7 @@ class Store:
         self._data = data
         self._make_embedder = embedder
         self._made: Embedder | None = None
+        self._indexes: dict[str, Index] = {}
 
     @property
     def engine(self) -> str:
@@ -66,11 +67,13 @@ class Store:
 
     def index(self, entry: Entry) -> Index:
         """What holds the collection's passages."""
-        return open_index(entry.engine, self._folder(entry))
+        if entry.directory not in self._indexes:
+            self._indexes[entry.directory] = open_index(entry.engine, self._folder(entry))
+        return self._indexes[entry.directory]
 
     def search(self, entry: Entry, text: str, k: int, *, root: str | None = None) -> Search | None:
         """The question as vectors, or None where it has no word."""
-        words = tokens(text)
+        words = term_ids(text)
         if not words:
             return None
         # An English model's opinion of Korean is noise, and costs a fifth of the ranking.

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,8 @@ class Wordpieces:
     def __init__(self, tokenizer: Any) -> None:
         self._longest = tokenizer.truncation["max_length"]
         self._padding = tokenizer.padding["pad_id"]
-        self._ids = lru_cache(maxsize=1 << 16)(lambda word: tuple(tokenizer.encode(word).ids))
+        self._tokenizer = tokenizer
+        self._ids = lru_cache(maxsize=1 << 16)(self._cut)
 
     def encode_batch(self, texts: Sequence[str]) -> list[Encoded]:
         """What the tokenizer itself gives, as arrays."""
@@ -43,6 +43,9 @@ class Wordpieces:
             mask[place, : len(row)] = 1
         return [Encoded(*pair) for pair in zip(ids, mask, strict=True)]
 
-    def _row(self, text: str) -> list[int]:
-        words = map(self._ids, _WORD.findall(text))
-        return list(chain.from_iterable(words))[: self._longest]
+    def _row(self, text: str) -> NDArray[np.int64]:
+        joined = b"".join(map(self._ids, _WORD.findall(text)))
+        return np.frombuffer(joined, dtype=np.int64)[: self._longest]
+
+    def _cut(self, word: str) -> bytes:
+        return np.array(self._tokenizer.encode(word).ids, dtype=np.int64).tobytes()
