@@ -13,6 +13,7 @@ os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fastembed import TextEmbedding
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from localai.core.errors import Invalid, Unavailable
 from localai.rag.records import COMPANION_MODEL, SHIPPED_MODEL
 from localai.rag.shelf import SHIPPED_FOLDER, Description, Shelf, described
+from localai.rag.wordpieces import Wordpieces
 
 # A transformer takes 390 MB for 16 texts of 256 tokens and 990 MB for 64, and is no faster.
 _BATCH = 16
@@ -91,9 +93,10 @@ class Embedder:
         threads = 1 if self.name == SHIPPED_MODEL else None
         try:
             # Without a cache folder, fastembed makes one in the system's temporary folder.
-            return TextEmbedding(
+            loaded = TextEmbedding(
                 self.name, str(folder), threads=threads, specific_model_path=str(folder)
             )
+            return _remembering(loaded) if self.name == SHIPPED_MODEL else loaded
         except Exception as error:  # onnxruntime and the tokenizer raise families of their own
             message = f"the embedding model {self.name} cannot be loaded from {folder}"
             raise Unavailable(message, hint=self._description.origin) from error
@@ -132,5 +135,11 @@ def _register() -> None:
         )
 
 
+def _remembering(model: TextEmbedding) -> TextEmbedding:
+    inner: Any = model.model
+    inner.tokenizer = Wordpieces(inner.tokenizer)
+    return model
+
+
 def _directed(vector: NDArray[np.generic]) -> list[float] | None:
-    return [float(number) for number in vector] if np.any(vector) else None
+    return vector.tolist() if np.any(vector) else None

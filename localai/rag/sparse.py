@@ -7,10 +7,11 @@ stand, without a dictionary. The engine adds IDF to what stands here.
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import mmh3
 from py_rust_stemmers import SnowballStemmer  # type: ignore[import-untyped]
@@ -47,30 +48,37 @@ class Sparse:
 
 def tokens(text: str) -> list[str]:
     """The terms of a text, repeated as often as they occur."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return [term for word in _WORD.findall(folded) for term in _terms(word)]
+    return list(chain.from_iterable(map(_terms, _words(text))))
 
 
-def passage_vector(terms: Sequence[str], average: float) -> Sparse:
+def term_ids(text: str) -> list[int]:
+    """The terms of a text as the numbers that vectors know them by."""
+    return list(chain.from_iterable(map(_ids, _words(text))))
+
+
+def passage_vector(terms: Sequence[int], average: float) -> Sparse:
     """BM25 values of a passage's terms, given the collection's average number of them."""
     norm = _K1 * (1 - _B + _B * len(terms) / average) if average else _K1
-    return _vector({term: n * (_K1 + 1) / (n + norm) for term, n in Counter(terms).items()})
+    found = sorted(Counter(terms).items())
+    values = tuple([n * (_K1 + 1) / (n + norm) for _, n in found])
+    return Sparse(tuple([term for term, _ in found]), values)
 
 
-def query_vector(terms: Sequence[str]) -> Sparse:
+def query_vector(terms: Sequence[int]) -> Sparse:
     """How often each term occurs in a query; a repeated word weighs more."""
-    return _vector({term: float(n) for term, n in Counter(terms).items()})
+    found = sorted(Counter(terms).items())
+    return Sparse(tuple([term for term, _ in found]), tuple([float(n) for _, n in found]))
 
 
-def _vector(weights: dict[str, float]) -> Sparse:
-    summed: defaultdict[int, float] = defaultdict(float)
-    for term, weight in weights.items():
-        summed[mmh3.hash(term, signed=False)] += weight
-    indices = tuple(sorted(summed))
-    return Sparse(indices, tuple(summed[index] for index in indices))
+def _words(text: str) -> list[str]:
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 @lru_cache(maxsize=1 << 16)  # the same words come again and again
+def _ids(word: str) -> tuple[int, ...]:
+    return tuple(mmh3.hash(term, signed=False) for term in _terms(word))
+
+
 def _terms(word: str) -> tuple[str, ...]:
     runs = _RUN.findall(word)
     return tuple(term for place, run in enumerate(runs) for term in _split(run, place))

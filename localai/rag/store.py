@@ -12,7 +12,7 @@ from localai.rag.catalog import Catalog, Entry
 from localai.rag.index import Fusion, Index, Search, destroy, open_index, preferred_engine
 from localai.rag.language import is_korean
 from localai.rag.records import SHIPPED_MODEL
-from localai.rag.sparse import TOKENIZER_VERSION, query_vector, tokens
+from localai.rag.sparse import TOKENIZER_VERSION, query_vector, term_ids
 
 if TYPE_CHECKING:
     from localai.rag.client import QdrantServer
@@ -46,6 +46,7 @@ class Store:
         self._model = model
         self._server = server
         self._embedder = lru_cache(maxsize=_LOADED)(embedder)
+        self._indexes: dict[str, Index] = {}
 
     @property
     def model(self) -> str:
@@ -93,6 +94,11 @@ class Store:
 
     def index(self, entry: Entry) -> Index:
         """What holds the collection's passages."""
+        if entry.directory not in self._indexes:
+            self._indexes[entry.directory] = self._opened(entry)
+        return self._indexes[entry.directory]
+
+    def _opened(self, entry: Entry) -> Index:
         if entry.engine != "server":
             return open_index(entry.engine, self._folder(entry))
         if self._server is None:
@@ -104,7 +110,7 @@ class Store:
 
     def search(self, entry: Entry, text: str, k: int, *, root: str | None = None) -> Search | None:
         """The question as vectors, or None where it has no word."""
-        words = tokens(text)
+        words = term_ids(text)
         if not words:
             return None
         # An English model's opinion of Korean is noise, and costs a fifth of the ranking.
@@ -124,10 +130,11 @@ class Store:
     def remove(self, entry: Entry) -> None:
         """Remove the collection and its index."""
         self.catalog.remove(entry.name)
-        if entry.engine == "server":
-            self.index(entry).destroy()
-        else:  # which needs no engine
-            destroy(self._folder(entry))
+        index = self._indexes.pop(entry.directory, None)
+        if index is None and entry.engine != "server":
+            destroy(self._folder(entry))  # which needs no engine
+        else:
+            (index or self._opened(entry)).destroy()
 
     def _folder(self, entry: Entry) -> Path:
         return self.data / entry.directory

@@ -1,0 +1,80 @@
+"""What one question opened serves the next, and is given back."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from localai.rag import kept
+from localai.rag.kept import Kept
+
+
+class Door:
+    """Counts how often it was opened; says when it is closed."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.closed = threading.Event()
+
+    @contextmanager
+    def through(self) -> Iterator[int]:
+        self.opened += 1
+        self.closed.clear()
+        try:
+            yield self.opened
+        finally:
+            self.closed.set()
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+def test_a_second_question_finds_it_open(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened once; a change closes it."""
+    monkeypatch.setattr(kept, "KEPT_S", 60.0)
+    made = Kept(door.through)
+    for _ in range(3):
+        with made.lent(is_kept=True) as number:
+            assert number == 1
+    assert not door.closed.is_set()
+    with made.lent(is_kept=False) as number:
+        assert number == 1
+    assert door.closed.is_set()
+
+
+def test_it_closes_by_itself(door: Door) -> None:
+    """Nobody asks again, and others get in."""
+    with Kept(door.through).lent(is_kept=True):
+        pass
+    assert door.closed.wait(30)
+
+
+def test_who_asks_on_and_on_gives_it_back(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time counts from the opening, not from the last question."""
+    monkeypatch.setattr(kept, "KEPT_S", 0.0)
+    made = Kept(door.through)
+    with made.lent(is_kept=True):
+        pass
+    assert door.closed.is_set()
+    shut = time.monotonic()
+    with made.lent(is_kept=True) as number:
+        assert number == 2
+        assert time.monotonic() - shut >= kept._PAUSE_S * 0.9  # who waits tries in between
+
+
+def test_a_question_that_fails_closes_it(door: Door) -> None:
+    """What may be broken is opened anew."""
+    with pytest.raises(KeyError), Kept(door.through).lent(is_kept=True):
+        raise KeyError
+    assert door.closed.is_set()
+
+
+def test_closing_what_is_closed_is_no_error(door: Door) -> None:
+    """As at the end of a process."""
+    made = Kept(door.through)
+    made.close()
+    assert door.opened == 0
