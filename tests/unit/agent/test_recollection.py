@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from approvals_home import Home
+from rag_home import offline
 
 from localai.agent.history import History, Turn
 from localai.agent.recollection import Recollection
@@ -139,7 +140,7 @@ def test_no_command_about_documents_reaches_conversations(
 ) -> None:
     """Whoever may read documents may not read what others said."""
     recollection.find(home.operator, "kettle")
-    rag = Rag(store, lambda *_: None)
+    rag = Rag(store, lambda *_: None, offline)
     assert rag.collections(home.operator).items == []
     for act in (rag.show, rag.remove):
         with pytest.raises(NotFound):
