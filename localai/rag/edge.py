@@ -10,7 +10,8 @@ import qdrant_edge as edge
 
 from localai.core.errors import Conflict, Unavailable
 from localai.core.files import private_dir
-from localai.rag.index import CANDIDATES, DENSE, SPARSE, Hit, Point, Search, alone
+from localai.rag.fusion import Candidate, Hit, fused
+from localai.rag.index import CANDIDATES, DENSE, SPARSE, Point, Search, alone
 from localai.rag.sparse import Sparse
 
 
@@ -45,9 +46,17 @@ class EdgeIndex:
 
     def search(self, search: Search) -> list[Hit]:
         """The best points first."""
+        by_words = edge.Query.Nearest(_sparse(search.sparse), using=SPARSE)
         with self._open() as shard:
-            found = shard.query(_request(search))
-        return [Hit(point.score, point.payload or {}) for point in found]
+            if search.dense is None:
+                found = shard.query(_request(by_words, search, search.limit))
+                return [Hit(point.score, point.payload or {}) for point in found]
+            by_meaning = edge.Query.Nearest(list(search.dense), using=DENSE)
+            found_by_words, found_by_meaning = (
+                [_candidate(point) for point in shard.query(_request(leg, search, CANDIDATES))]
+                for leg in (by_words, by_meaning)
+            )
+        return fused(found_by_words, found_by_meaning, search.fusion)[: search.limit]
 
     def count(self) -> int:
         """How many points there are."""
@@ -84,25 +93,20 @@ def _among(key: str, values: Sequence[str]) -> edge.FieldCondition:
     return edge.FieldCondition(key=key, match=edge.MatchAny(list(values)))
 
 
-def _request(search: Search) -> edge.QueryRequest:
-    by_words = edge.Query.Nearest(_sparse(search.sparse), using=SPARSE)
+def _request(query: edge.Query, search: Search, limit: int) -> edge.QueryRequest:
     which = None if search.root is None else edge.Filter(must=[_among("root", [search.root])])
-    if search.dense is None:
-        return edge.QueryRequest(
-            limit=search.limit, query=by_words, filter=which, with_payload=True
-        )
-    by_meaning = edge.Query.Nearest(list(search.dense), using=DENSE)
-    weights = [search.fusion.sparse, search.fusion.dense]
-    fusion: Any = edge.Fusion.Rrf(k=search.fusion.k, weights=weights)  # its stub knows no kinship
+    is_fused = search.dense is not None
     return edge.QueryRequest(
-        limit=search.limit,
-        query=fusion,
-        prefetches=[
-            edge.Prefetch(limit=CANDIDATES, query=leg, filter=which)
-            for leg in (by_words, by_meaning)
-        ],
+        limit=limit,
+        query=query,
+        filter=which,
         with_payload=True,
+        with_vector=[DENSE] if is_fused else None,
     )
+
+
+def _candidate(point: edge.ScoredPoint) -> Candidate:
+    return Candidate(str(point.id), point.score, point.payload or {}, is_read=bool(point.vector))
 
 
 @contextmanager

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from localai.core.errors import Conflict, Unavailable
+from localai.rag.fusion import Fusion, Hit
 from localai.rag.sparse import Sparse
 
 DENSE = "dense"
 SPARSE = "bm25"
-# How many candidates each leg hands to the fusion.
+# How many candidates each of the two rankings hands to the fusion.
 CANDIDATES = 100
 # Searching 20,000 passages takes a millisecond in the edge engine; here 1,000 take 40.
 LOCAL_LIMIT = 5_000
@@ -41,15 +42,6 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Fusion:
-    """Reciprocal rank fusion: its constant, and the weights of the two legs."""
-
-    k: int
-    sparse: float
-    dense: float
-
-
-@dataclass(frozen=True)
 class Search:
     """A question to the index; with a dense vector the two rankings are fused.
 
@@ -61,14 +53,6 @@ class Search:
     fusion: Fusion
     limit: int
     root: str | None = None
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A stored passage that was found; scores compare within one search only."""
-
-    score: float
-    payload: dict[str, Any]
 
 
 class Index(Protocol):

@@ -14,12 +14,12 @@ from qdrant_client import QdrantClient, models
 
 from localai.core.errors import LocalaiError, Unavailable
 from localai.core.files import private_dir
+from localai.rag.fusion import Candidate, Hit, fused
 from localai.rag.index import (
     CANDIDATES,
     DENSE,
     LOCAL_LIMIT,
     SPARSE,
-    Hit,
     Point,
     Search,
     alone,
@@ -72,9 +72,17 @@ class LocalIndex:
 
     def search(self, search: Search) -> list[Hit]:
         """The best points first."""
+        by_words = {"using": SPARSE, "query": _sparse(search.sparse)}
         with self._open() as client:
-            found = client.query_points(_NAME, limit=search.limit, **_request(search)).points
-        return [Hit(point.score, point.payload or {}) for point in found]
+            if search.dense is None:
+                found = _ranking(client, by_words, search, search.limit)
+                return [Hit(point.score, point.payload or {}) for point in found]
+            by_meaning = {"using": DENSE, "query": list(search.dense)}
+            found_by_words, found_by_meaning = (
+                [_candidate(point) for point in _ranking(client, leg, search, CANDIDATES)]
+                for leg in (by_words, by_meaning)
+            )
+        return fused(found_by_words, found_by_meaning, search.fusion)[: search.limit]
 
     def count(self) -> int:
         """How many points there are."""
@@ -106,20 +114,17 @@ def _among(key: str, values: Sequence[str]) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
 
 
-def _request(search: Search) -> dict[str, Any]:
-    by_words = _sparse(search.sparse)
+def _ranking(
+    client: QdrantClient, leg: dict[str, Any], search: Search, limit: int
+) -> list[models.ScoredPoint]:
     which = None if search.root is None else models.Filter(must=[_among("root", [search.root])])
-    if search.dense is None:
-        return {"using": SPARSE, "query": by_words, "query_filter": which}
-    by_meaning = list(search.dense)
-    weights = [search.fusion.sparse, search.fusion.dense]
-    return {
-        "query": models.RrfQuery(rrf=models.Rrf(k=search.fusion.k, weights=weights)),
-        "prefetch": [
-            models.Prefetch(query=by_words, using=SPARSE, limit=CANDIDATES, filter=which),
-            models.Prefetch(query=by_meaning, using=DENSE, limit=CANDIDATES, filter=which),
-        ],
-    }
+    vectors = search.dense is not None and [DENSE]
+    found = client.query_points(_NAME, query_filter=which, limit=limit, with_vectors=vectors, **leg)
+    return found.points
+
+
+def _candidate(point: models.ScoredPoint) -> Candidate:
+    return Candidate(str(point.id), point.score, point.payload or {}, is_read=bool(point.vector))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from localai.core.errors import Conflict, Invalid, NotFound
 from localai.core.records import Page
 from localai.rag import evaluate
 from localai.rag.catalog import Entry
-from localai.rag.index import Hit
+from localai.rag.fusion import Hit
 from localai.rag.ingest import Ingest, file_id, must_exist
 from localai.rag.language import is_korean
 from localai.rag.prompt import cited, prompt

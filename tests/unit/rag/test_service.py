@@ -177,7 +177,7 @@ def test_a_collection_of_another_tokenizer_is_a_conflict(
     indexed: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Words cut in another way would not be found."""
-    monkeypatch.setattr(store, "TOKENIZER_VERSION", 2)
+    monkeypatch.setattr(store, "TOKENIZER_VERSION", store.TOKENIZER_VERSION + 1)
     with pytest.raises(Conflict) as caught:
         indexed.rag.query(READER, "kettle")
     assert "ai rag collections rm default" in (caught.value.hint or "")
