@@ -256,3 +256,29 @@ def test_a_question_in_a_language_that_the_model_does_not_know_is_noticed(
     asked = [("여권을 잃어버리면?", False), ("주전자 청소", True), ("descaled kettle", False)]
     for text, missed in asked:
         assert indexed.rag.misses_language(READER, indexed.rag.query(READER, text)) == missed
+
+
+@pytest.mark.parametrize("question", ["How much memory does the GPU need?", "is SQLite locked"])
+def test_an_english_question_finds_the_korean_passage_that_has_its_names(
+    here: Room, tmp_path: Path, question: str
+) -> None:
+    """English passages near it in meaning, without the name, do not hide it."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for n in range(12):
+        text = f"Memory of machine {n} is needed. How much there is, and what is locked, is noted."
+        (folder / f"{n}.txt").write_text(text, encoding="utf-8")
+    korean = "그래픽 카드 GPU는 8기가면 충분합니다. SQLite 파일이 잠기면 기다립니다."
+    (folder / "한글.txt").write_text(korean, encoding="utf-8")
+    here.rag.index(WRITER, [folder])
+    assert sources(here.rag.query(READER, question))[0] == "한글.txt"
+
+
+def test_a_name_of_code_is_found_by_its_words(here: Room, tmp_path: Path) -> None:
+    """And by its other spellings."""
+    (tmp_path / "users.js").write_text("export function getUserName(id) {}\n", encoding="utf-8")
+    (tmp_path / "other.js").write_text("export function close(door) {}\n", encoding="utf-8")
+    here.rag.index(WRITER, [tmp_path / "users.js", tmp_path / "other.js"])
+    for question in ("user name", "get_user_name", "getusername"):
+        found = here.rag.query(READER, question).passages
+        assert (found[0].source, found[0].score > 1) == ("users.js", True)
