@@ -15,7 +15,7 @@ from localai.rag.sparse import TOKENIZER_VERSION, query_terms, query_vector
 if TYPE_CHECKING:
     from localai.rag.embed import Embedder
 
-# Measured on Cranfield, on questions about documents in two languages, and on questions about code:
+# Measured on Cranfield, on questions about documents in two languages and on those about code:
 # the static model may only help; a transformer counts as much as the words do.
 _STATIC_FUSION = Fusion(meaning=0.4)
 _EQUAL_FUSION = Fusion(meaning=0.7)
