@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from qdrant_client import QdrantClient
 from qdrant_client.http import models
 
-_ROUTE = re.compile(r"/collections/([\w-]+)(/index|/points(?:/\w+)?)?")
+_ROUTE = re.compile(r"/collections/([\w-]+)(/index|/points(?:/\w+){0,2})?")
 # The largest JSON that a server takes unless it is told otherwise.
 _MOST_BYTES = 32 << 20
 
@@ -31,7 +31,7 @@ class Standing:
     asked: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
-    version: str = "1.17.0"
+    version: str = "1.17.1"
 
 
 @contextmanager
@@ -136,20 +136,8 @@ def _forget(client: QdrantClient, name: str, body: bytes) -> Any:
 
 
 def _query(client: QdrantClient, name: str, body: bytes) -> Any:
-    asked = models.QueryRequest.model_validate_json(body)
-    query = asked.query
-    if isinstance(query, models.NearestQuery):
-        query = query.nearest
-    found = client.query_points(
-        name,
-        query=query,
-        using=asked.using,
-        prefetch=asked.prefetch,
-        query_filter=asked.filter,
-        limit=asked.limit or 10,
-        with_payload=bool(asked.with_payload),
-    )
-    return found.model_dump()
+    asked = models.QueryRequestBatch.model_validate_json(body)
+    return [each.model_dump() for each in client.query_batch_points(name, asked.searches)]
 
 
 def _count(client: QdrantClient, name: str, body: bytes) -> Any:
@@ -175,7 +163,7 @@ _VERBS = {
     "PUT/index": _index,
     "PUT/points": _upsert,
     "POST/points/delete": _forget,
-    "POST/points/query": _query,
+    "POST/points/query/batch": _query,
     "POST/points/count": _count,
     "POST/points/scroll": _scroll,
 }

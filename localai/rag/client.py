@@ -24,22 +24,25 @@ from tenacity.wait import wait_exponential_jitter
 
 from localai.core.errors import Conflict, Denied, Invalid, LocalaiError, Unavailable
 from localai.core.files import private_dir
+from localai.rag.fusion import Candidate, Hit, fused
 from localai.rag.index import (
     CANDIDATES,
     DENSE,
     LOCAL_LIMIT,
     SPARSE,
-    Hit,
     Point,
     Search,
     alone,
+    candidate,
     destroy,
+    kept_payload,
+    plain,
 )
 from localai.rag.sparse import Sparse
 
 _NAME: Final = "passages"
 _KEYS: Final = ("file", "version", "root")  # what points are found and removed by
-_OLDEST: Final = (1, 17)  # the first to weigh the legs of a fusion
+_OLDEST: Final = (1, 10)  # the first to ask several questions of one kind, and to know IDF
 _TIMEOUT_S: Final = 60
 _TRIES: Final = 4
 _AGAIN: Final = frozenset({429, 502, 503, 504})
@@ -69,9 +72,19 @@ class _ClientIndex:
 
     def search(self, search: Search) -> list[Hit]:
         """The best points first."""
-        asked = _request(search) | {"limit": search.limit}
-        found = self._with(lambda client: client.query_points(self._name, **asked)).points
-        return [Hit(point.score, point.payload or {}) for point in found]
+        if search.dense is None:
+            [found] = self._rankings(search, search.limit)
+            return [Hit(point.score, plain(point.payload)) for point in found]
+        words, meaning = (
+            list(map(_candidate, each)) for each in self._rankings(search, CANDIDATES)
+        )
+        return fused(words, meaning, search.fusion)[: search.limit]
+
+    def _rankings(self, search: Search, limit: int) -> list[list[models.ScoredPoint]]:
+        """What words found and, where the question has a direction, what that found."""
+        asked = _requests(search, limit)
+        found = self._with(lambda client: client.query_batch_points(self._name, asked))
+        return [each.points for each in found]
 
     def points(self, after: str | None, limit: int) -> list[Point]:
         """The next points by ascending id; fewer than `limit` are the last."""
@@ -163,7 +176,7 @@ class QdrantServer:
         version = str(self.ask(lambda client: client.info()).version)
         if tuple(map(int, re.findall(r"\d+", version)[:2])) < _OLDEST:
             message = f"{self.url} runs Qdrant {version}"
-            raise Unavailable(message, hint="Qdrant 1.17 or a newer one is needed")
+            raise Unavailable(message, hint="Qdrant 1.10 or a newer one is needed")
         return version
 
     def ask(self, work: Callable[[QdrantClient], T]) -> T:
@@ -256,14 +269,14 @@ def _point(point: Point) -> models.PointStruct:
     vectors: dict[str, Any] = {SPARSE: _sparse(point.sparse)}
     if point.dense is not None:
         vectors[DENSE] = list(point.dense)
-    return models.PointStruct(id=point.id, vector=vectors, payload=point.payload)
+    return models.PointStruct(id=point.id, vector=vectors, payload=kept_payload(point))
 
 
 def _stored(record: models.Record) -> Point:
     vectors: Any = record.vector
     pairs = sorted(zip(vectors[SPARSE].indices, vectors[SPARSE].values, strict=True))
     sparse = Sparse(tuple(index for index, _ in pairs), tuple(value for _, value in pairs))
-    return Point(str(record.id), _unit(vectors.get(DENSE)), sparse, record.payload or {})
+    return Point(str(record.id), _unit(vectors.get(DENSE)), sparse, plain(record.payload))
 
 
 def _unit(vector: list[float] | None) -> list[float] | None:
@@ -280,20 +293,25 @@ def _among(key: str, values: Sequence[str]) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
 
 
-def _request(search: Search) -> dict[str, Any]:
-    by_words = _sparse(search.sparse)
+def _requests(search: Search, limit: int) -> list[models.QueryRequest]:
     which = None if search.root is None else models.Filter(must=[_among("root", [search.root])])
-    if search.dense is None:
-        return {"using": SPARSE, "query": by_words, "query_filter": which}
-    by_meaning = list(search.dense)
-    weights = [search.fusion.sparse, search.fusion.dense]
-    return {
-        "query": models.RrfQuery(rrf=models.Rrf(k=search.fusion.k, weights=weights)),
-        "prefetch": [
-            models.Prefetch(query=by_words, using=SPARSE, limit=CANDIDATES, filter=which),
-            models.Prefetch(query=by_meaning, using=DENSE, limit=CANDIDATES, filter=which),
-        ],
-    }
+    legs: list[tuple[str, Any]] = [(SPARSE, _sparse(search.sparse))]
+    if search.dense is not None:
+        legs.append((DENSE, list(search.dense)))
+    return [
+        models.QueryRequest(
+            query=models.NearestQuery(nearest=vector),
+            using=name,
+            filter=which,
+            limit=limit,
+            with_payload=True,
+        )
+        for name, vector in legs
+    ]
+
+
+def _candidate(point: models.ScoredPoint) -> Candidate:
+    return candidate(str(point.id), point.score, point.payload)
 
 
 @contextmanager

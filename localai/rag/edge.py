@@ -10,7 +10,19 @@ import qdrant_edge as edge
 
 from localai.core.errors import Conflict, Unavailable
 from localai.core.files import private_dir
-from localai.rag.index import CANDIDATES, DENSE, SPARSE, Hit, Point, Search, alone, destroy
+from localai.rag.fusion import Candidate, Hit, fused
+from localai.rag.index import (
+    CANDIDATES,
+    DENSE,
+    SPARSE,
+    Point,
+    Search,
+    alone,
+    candidate,
+    destroy,
+    kept_payload,
+    plain,
+)
 from localai.rag.kept import Kept
 from localai.rag.sparse import Sparse
 
@@ -65,9 +77,17 @@ class EdgeIndex:
 
     def search(self, search: Search) -> list[Hit]:
         """The best points first."""
+        by_words = edge.Query.Nearest(_sparse(search.sparse), using=SPARSE)
         with self._kept.lent(is_kept=True) as shard, _translated():
-            found = shard.query(_request(search))
-        return [Hit(point.score, point.payload or {}) for point in found]
+            if search.dense is None:
+                found = shard.query(_request(by_words, search, search.limit))
+                return [Hit(point.score, plain(point.payload)) for point in found]
+            by_meaning = edge.Query.Nearest(list(search.dense), using=DENSE)
+            words, meaning = (
+                [_candidate(point) for point in shard.query(_request(leg, search, CANDIDATES))]
+                for leg in (by_words, by_meaning)
+            )
+        return fused(words, meaning, search.fusion)[: search.limit]
 
     def count(self) -> int:
         """How many points there are."""
@@ -106,13 +126,13 @@ def _point(point: Point) -> edge.Point:
     vectors: dict[str, Any] = {SPARSE: _sparse(point.sparse)}
     if point.dense is not None:
         vectors[DENSE] = list(point.dense)
-    return edge.Point(point.id, vectors, point.payload)
+    return edge.Point(point.id, vectors, kept_payload(point))
 
 
 def _stored(record: edge.Record) -> Point:
     vectors: Any = record.vector
     sparse = Sparse(tuple(vectors[SPARSE].indices), tuple(vectors[SPARSE].values))
-    return Point(str(record.id), vectors.get(DENSE), sparse, record.payload or {})
+    return Point(str(record.id), vectors.get(DENSE), sparse, plain(record.payload))
 
 
 def _sparse(vector: Sparse) -> edge.SparseVector:
@@ -123,25 +143,13 @@ def _among(key: str, values: Sequence[str]) -> edge.FieldCondition:
     return edge.FieldCondition(key=key, match=edge.MatchAny(list(values)))
 
 
-def _request(search: Search) -> edge.QueryRequest:
-    by_words = edge.Query.Nearest(_sparse(search.sparse), using=SPARSE)
+def _request(query: edge.Query, search: Search, limit: int) -> edge.QueryRequest:
     which = None if search.root is None else edge.Filter(must=[_among("root", [search.root])])
-    if search.dense is None:
-        return edge.QueryRequest(
-            limit=search.limit, query=by_words, filter=which, with_payload=True
-        )
-    by_meaning = edge.Query.Nearest(list(search.dense), using=DENSE)
-    weights = [search.fusion.sparse, search.fusion.dense]
-    fusion: Any = edge.Fusion.Rrf(k=search.fusion.k, weights=weights)  # its stub knows no kinship
-    return edge.QueryRequest(
-        limit=search.limit,
-        query=fusion,
-        prefetches=[
-            edge.Prefetch(limit=CANDIDATES, query=leg, filter=which)
-            for leg in (by_words, by_meaning)
-        ],
-        with_payload=True,
-    )
+    return edge.QueryRequest(limit=limit, query=query, filter=which, with_payload=True)
+
+
+def _candidate(point: edge.ScoredPoint) -> Candidate:
+    return candidate(str(point.id), point.score, point.payload)
 
 
 @contextmanager

@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from localai.core.errors import Conflict, Unavailable
+from localai.rag.fusion import Candidate, Fusion, Hit
 from localai.rag.sparse import Sparse
 
 DENSE = "dense"
 SPARSE = "bm25"
-# How many candidates each leg hands to the fusion.
+# How many candidates each of the two rankings hands to the fusion.
 CANDIDATES = 100
 # Searching 20,000 passages takes a millisecond in the edge engine; here 1,000 take 40.
 LOCAL_LIMIT = 5_000
 
+_DIRECTED = "directed"
 _PATIENCE_S = 10.0
 _RETRY_S = 0.02
 
@@ -38,15 +40,6 @@ class Point:
     dense: Sequence[float] | None
     sparse: Sparse
     payload: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """Reciprocal rank fusion: its constant, and the weights of the two legs."""
-
-    k: int
-    sparse: float
-    dense: float
 
 
 @dataclass(frozen=True)
@@ -63,12 +56,20 @@ class Search:
     root: str | None = None
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A stored passage that was found; scores compare within one search only."""
+def kept_payload(point: Point) -> dict[str, Any]:
+    """The payload as it is stored: with a mark that tells without the vector whether it has one."""
+    return point.payload | {_DIRECTED: point.dense is not None}
 
-    score: float
-    payload: dict[str, Any]
+
+def candidate(id_: str, score: float, payload: dict[str, Any] | None) -> Candidate:
+    """A stored point as one ranking found it."""
+    is_read = bool((payload or {}).get(_DIRECTED))
+    return Candidate(id_, score, plain(payload), is_read=is_read)
+
+
+def plain(payload: dict[str, Any] | None) -> dict[str, Any]:
+    """The payload of a stored point as it was given."""
+    return {key: value for key, value in (payload or {}).items() if key != _DIRECTED}
 
 
 class Index(Protocol):

@@ -12,8 +12,8 @@ from localai.core.records import Page
 from localai.rag import evaluate
 from localai.rag.catalog import Entry
 from localai.rag.citations import Citations
-from localai.rag.evidence import is_beside, is_unlike, silence
-from localai.rag.index import Hit
+from localai.rag.evidence import SILENCE, is_beside, is_unlike
+from localai.rag.fusion import Hit
 from localai.rag.ingest import Ingest, file_id
 from localai.rag.language import is_korean
 from localai.rag.names import check_known, check_name, is_name
@@ -173,8 +173,8 @@ class Rag:
         if generate is None or not found.passages:
             return found
         if self.is_silent(actor, found):
-            show(silence(text))
-            return replace(found, answer=silence(text))
+            show(SILENCE)
+            return replace(found, answer=SILENCE)
         started = time.perf_counter()
         citations = Citations(len(found.passages))
         for piece in generate(prompt(found.passages, text), len(found.passages)):
@@ -192,13 +192,12 @@ class Rag:
         Only the shipped model's likeness is known well enough to judge by; under another one, and
         where the model does not know the question's language, nothing is ruled out.
         """
+        self._require(actor, "rag:read")
+        if found.model != SHIPPED_MODEL or is_korean(found.question):
+            return False
         texts = [f"{passage.title}\n{passage.text}" for passage in found.passages]
-        if found.model != SHIPPED_MODEL or not is_beside(found.question, texts):
+        if not is_beside(found.question, texts):
             return False
-        if self.misses_language(actor, found):
-            return False
-        if is_korean(found.question):
-            return True
         embedder = self._store.embedder(self._find(found.collection))()
         asked = embedder.embed_query(found.question)
         return asked is None or is_unlike(asked, embedder.embed(texts))

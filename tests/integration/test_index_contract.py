@@ -11,12 +11,13 @@ from qdrant_server import standing
 from localai.core.errors import Conflict, LocalaiError, Unavailable
 from localai.rag import client
 from localai.rag.client import QdrantServer, ServerIndex
-from localai.rag.index import Fusion, Index, Point, Search, open_index
+from localai.rag.fusion import Fusion
+from localai.rag.index import Index, Point, Search, open_index
 from localai.rag.sparse import Sparse
 
 DIM = 4
 UNKNOWN = 77
-FUSION = Fusion(k=10, sparse=1.0, dense=0.5)
+FUSION = Fusion(meaning=0.5)
 X, Y = (1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0)
 
 
@@ -148,21 +149,20 @@ def test_a_point_without_direction_is_found_by_words_only(index: Index) -> None:
     assert (names(index, search(X)), names(index, search(None, 1))) == (["b"], ["a"])
 
 
-def test_the_weights_decide_between_words_and_direction(index: Index) -> None:
+def test_the_weight_decides_between_words_and_direction(index: Index) -> None:
     """Fusion is ours: the engine's own default would favour neither."""
-    index.write([point("by words", None, 1), point("by direction", X, 2)])
-    for_words = search(X, 1, fusion=Fusion(k=10, sparse=1.0, dense=0.1))
-    for_direction = search(X, 1, fusion=Fusion(k=10, sparse=0.1, dense=1.0))
+    index.write([point("by words", Y, 1), point("by direction", X, 2)])
+    for_words = search(X, 1, fusion=Fusion(meaning=0.5))
+    for_direction = search(X, 1, fusion=Fusion(meaning=4.0))
     assert names(index, for_words)[0] == "by words"
     assert names(index, for_direction)[0] == "by direction"
 
 
 def test_scores_of_a_fused_search_are_the_same_in_every_engine(index: Index) -> None:
-    """1/(rank/weight + k - 1), summed; rank counts from 1."""
-    index.write([point("both", X, 1), point("direction", Y, 2)])
+    """Words give up to 1, direction up to its weight, and no direction half of that."""
+    index.write([point("both", X, 1), point("far", Y, 2), point("unread", None, 1)])
     scores = {hit.payload["name"]: hit.score for hit in index.search(search(X, 1))}
-    assert scores["both"] == pytest.approx(1 / 10 + 1 / 11)
-    assert scores["direction"] == pytest.approx(1 / 13)
+    assert scores == pytest.approx({"both": 1.5, "unread": 1.25, "far": 0.25})
 
 
 def test_the_limit_is_kept(index: Index) -> None:

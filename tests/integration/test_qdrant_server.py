@@ -104,12 +104,10 @@ def test_a_server_that_is_not_there_says_where_it_was_looked_for() -> None:
     assert (len(waits), "rag.qdrant_url" in str(caught.value.hint)) == (3, True)
 
 
-def test_a_server_that_cannot_weigh_the_legs_is_refused(
-    there: Standing, server: QdrantServer
-) -> None:
+def test_a_server_that_is_too_old_is_refused(there: Standing, server: QdrantServer) -> None:
     """Before anything is made there."""
-    there.version = "1.16.3"
-    with pytest.raises(Unavailable, match="1.16.3"):
+    there.version = "1.9.7"
+    with pytest.raises(Unavailable, match="1.9.7"):
         ServerIndex(server, "a").create(4)
     assert not any(line.startswith("PUT") for line in there.asked)
 
@@ -121,8 +119,8 @@ def test_the_doctor_asks_the_server(
     app = App(tmp_path / "home", flags={"rag.qdrant_url": there.url})
     app.initialise()
     monkeypatch.setenv("LOCALAI_SECRET_QDRANT_API_KEY", KEY)
-    assert "1.17.0" in qdrant(app).message
-    there.version = "1.12.1"
+    assert "1.17.1" in qdrant(app).message
+    there.version = "1.9.7"
     with pytest.raises(Unavailable):
         qdrant(app)
     app.close()

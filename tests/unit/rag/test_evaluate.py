@@ -105,3 +105,20 @@ def test_a_collection_is_measured_and_compared(here: Room, documents: Path) -> N
     here.rag.index(WRITER, [documents / "train.txt"])
     with pytest.raises(Invalid, match="none of the files that answer"):
         here.rag.evaluate(WRITER, file)
+
+
+def test_a_file_counts_once_where_its_best_passage_stands(here: Room, tmp_path: Path) -> None:
+    """Three passages of another file before the right one are one place, not three."""
+    folder = tmp_path / "animals"
+    folder.mkdir()
+    loud = "".join(f"## Otter {n}\n\notter otter otter\n\n" for n in range(3))
+    (folder / "loud.md").write_text(loud, encoding="utf-8")
+    (folder / "right.md").write_text(f"An otter{' and more' * 20}.\n", encoding="utf-8")
+    file = tmp_path / "q.jsonl"
+    asked = {"id": "1", "question": "otter", "relevant": {"animals/right.md": 1}}
+    file.write_text(json.dumps(asked), encoding="utf-8")
+    here.rag.index(WRITER, [folder])
+    assert len(here.rag.query(READER, "otter").passages) == 4
+    found = here.rag.evaluate(WRITER, file).overall
+    assert found.ndcg.mean == pytest.approx(1 / math.log2(3))
+    assert (found.recall.mean, found.mrr.mean) == (1, 0.5)

@@ -4,14 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localai.rag.sparse import passage_vector, query_vector, term_ids, tokens
+from localai.rag.sparse import passage_vector, query_terms, query_vector, term_ids, tokens
 
 
 @pytest.mark.parametrize(
     ("text", "terms"),
     [
         ("Running RUNS, run!", ["run", "run", "run"]),
-        ("read_file", ["read", "file"]),
         ("v1.2", ["v1", "2"]),
         ("\ufb01le \uff21\uff22", ["file", "ab"]),
         ("Straße", ["strass"]),
@@ -22,6 +21,33 @@ from localai.rag.sparse import passage_vector, query_vector, term_ids, tokens
 def test_words_are_folded_split_and_stemmed(text: str, terms: list[str]) -> None:
     """A question finds a passage whatever the form of its words."""
     assert tokens(text) == terms
+
+
+@pytest.mark.parametrize(
+    ("name", "terms"),
+    [
+        ("getUserName", ["getusernam", "get", "user", "name"]),
+        ("get_user_name", ["getusernam", "get", "user", "name"]),
+        ("HTTPServer", ["httpserver", "http", "server"]),
+        ("MAX_PASSAGES", ["maxpassag", "max", "passag"]),
+        ("__init__", ["init"]),
+        ("sha256", ["sha256", "sha", "256"]),
+        ("iPhone", ["iphon", "phone"]),
+        ("read_file을", ["readfil", "read", "file"]),
+        ("naïve_café", ["naïvecafé", "naïve", "café"]),
+        ("_", []),
+    ],
+)
+def test_a_name_of_code_counts_whole_and_by_its_parts(name: str, terms: list[str]) -> None:
+    """However it is written, and with a josa; parts of one letter say nothing."""
+    assert tokens(name) == terms
+
+
+def test_a_question_is_asked_without_the_words_that_only_make_it_one() -> None:
+    """In Korean documents "the" would be a rare word."""
+    assert query_terms("Where is the lock taken?") == tokens("lock taken")
+    assert query_terms("잠금은 어디에서 잡나요?") == tokens("잠금은 잡나요")
+    assert query_terms("what is it") == tokens("what is it")
 
 
 @pytest.mark.parametrize(
