@@ -54,6 +54,7 @@ _SUMMARY = (
     .group_by(collections.c.name)
     .order_by(collections.c.name)
 )
+_DIRECTORIES = sa.select(collections.c.directory)
 _ROOTS = (
     sa.select(files.c.root)
     .where(files.c.collection == sa.bindparam("wanted"))
@@ -99,6 +100,11 @@ class Catalog:
         """Strike the collection out, and its files with it."""
         with self._database.transaction() as connection:
             connection.execute(sa.delete(collections).where(collections.c.name == name))
+
+    def directories(self) -> set[str]:
+        """The folders that hold an index, by name."""
+        with self._database.read() as connection:
+            return set(connection.scalars(_DIRECTORIES))
 
     def files(self, name: str) -> dict[str, File]:
         """The collection's files by their path."""

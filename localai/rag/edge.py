@@ -11,7 +11,16 @@ import qdrant_edge as edge
 
 from localai.core.errors import Conflict, Unavailable
 from localai.core.files import private_dir
-from localai.rag.index import CANDIDATES, DENSE, SPARSE, Hit, Point, Search, alone
+from localai.rag.index import (
+    CANDIDATES,
+    DENSE,
+    SPARSE,
+    Hit,
+    Point,
+    Search,
+    alone,
+    unfinished,
+)
 from localai.rag.kept import Kept
 from localai.rag.sparse import Sparse
 
@@ -38,8 +47,8 @@ class EdgeIndex:
     def create(self, dim: int) -> None:
         """Make the shard beside its place and move it there, so that it is whole or absent."""
         private_dir(self._folder.parent)
-        unfinished = self._folder.with_suffix(".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
+        new = unfinished(self._folder)
+        shutil.rmtree(new, ignore_errors=True)
         config = edge.EdgeConfig(
             vectors={
                 DENSE: edge.EdgeVectorParams(
@@ -54,13 +63,13 @@ class EdgeIndex:
             optimizers=_SEALING,
         )
         with _translated():
-            private_dir(unfinished)
-            shard = edge.EdgeShard.create(str(unfinished), config)
+            private_dir(new)
+            shard = edge.EdgeShard.create(str(new), config)
             shard.update(_BY_FILE)
             shard.flush()
             shard.close()
-            _limit_log(unfinished / "edge_config.json")
-            unfinished.rename(self._folder)
+            _limit_log(new / "edge_config.json")
+            new.rename(self._folder)
 
     def write(self, points: Sequence[Point]) -> None:
         """Store the points, on disk when this returns; an id that is there is replaced."""

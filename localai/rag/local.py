@@ -23,6 +23,7 @@ from localai.rag.index import (
     Point,
     Search,
     alone,
+    unfinished,
 )
 from localai.rag.sparse import Sparse
 
@@ -38,10 +39,10 @@ class LocalIndex:
     def create(self, dim: int) -> None:
         """Make the storage beside its place and move it there, so that it is whole or absent."""
         private_dir(self._folder.parent)
-        unfinished = self._folder.with_suffix(".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        private_dir(unfinished)
-        with _translated(), closing(QdrantClient(path=str(unfinished))) as client:
+        new = unfinished(self._folder)
+        shutil.rmtree(new, ignore_errors=True)
+        private_dir(new)
+        with _translated(), closing(QdrantClient(path=str(new))) as client:
             client.create_collection(
                 _NAME,
                 vectors_config={
@@ -51,7 +52,7 @@ class LocalIndex:
                     SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)
                 },
             )
-        unfinished.rename(self._folder)
+        new.rename(self._folder)
 
     def write(self, points: Sequence[Point]) -> None:
         """Store the points; Unavailable where that would be more than this engine can search."""

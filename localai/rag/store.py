@@ -1,12 +1,22 @@
 """Collections on disk: their rows, their indexes, and the model that embeds for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localai.core.files import private_dir
 from localai.core.ids import new_id
 from localai.rag.catalog import Catalog, Entry
-from localai.rag.index import Fusion, Index, Search, destroy, open_index, preferred_engine
+from localai.rag.index import (
+    Fusion,
+    Index,
+    Search,
+    alone,
+    destroy,
+    open_index,
+    preferred_engine,
+)
 from localai.rag.language import is_korean
 from localai.rag.records import SHIPPED_MODEL
 from localai.rag.sparse import TOKENIZER_VERSION, query_vector, term_ids
@@ -18,6 +28,8 @@ if TYPE_CHECKING:
 # counts as much as the words do.
 _STATIC_FUSION = Fusion(k=10, sparse=1.0, dense=0.5)
 _EQUAL_FUSION = Fusion(k=60, sparse=1.0, dense=1.0)
+
+_MARK = ".unsettled"
 
 
 class Store:
@@ -51,10 +63,11 @@ class Store:
             is_multilingual=embedder.is_multilingual,
             tokenizer_version=TOKENIZER_VERSION,
         )
-        self.index(mine).create(mine.dim)
-        entry = self.catalog.add(mine)
-        if entry != mine:  # another process was first
-            destroy(self._folder(mine))
+        with self._settling(self._folder(mine)):
+            entry = self.catalog.find(name)
+            if entry is None:  # no other process was first
+                self.index(mine).create(mine.dim)
+                entry = self.catalog.add(mine)
         return entry
 
     def has_model_of(self, entry: Entry) -> bool:
@@ -90,8 +103,28 @@ class Store:
 
     def remove(self, entry: Entry) -> None:
         """Remove the collection and its index."""
-        self.catalog.remove(entry.name)
-        destroy(self._folder(entry))
+        with self._settling(self._folder(entry)):
+            self.catalog.remove(entry.name)
+
+    @contextmanager
+    def _settling(self, folder: Path) -> Iterator[None]:
+        """Make or remove a collection, alone; what a crash left halfway is cleared up first.
+
+        A mark beside the folder outlives a crash and says that there is something to clear up.
+        """
+        private_dir(self._data)
+        with alone(self._data):
+            for left in self._data.glob(f"*{_MARK}"):
+                self._settle(left)
+            mark = folder.with_suffix(_MARK)
+            mark.touch(mode=0o600)
+            yield
+            self._settle(mark)
+
+    def _settle(self, mark: Path) -> None:
+        if mark.stem not in self.catalog.directories():
+            destroy(mark.with_suffix(""))
+        mark.unlink()
 
     def _folder(self, entry: Entry) -> Path:
         return self._data / entry.directory

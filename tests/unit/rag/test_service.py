@@ -199,14 +199,14 @@ def test_who_comes_second_to_a_new_name_uses_the_first_ones_index(
 ) -> None:
     """Two processes begin a collection at once; no folder is left over."""
     other = room(here.data.parent)
-    real = catalog.Catalog.add
+    real = embed.Embedder.load
 
-    def beaten(self: catalog.Catalog, entry: catalog.Entry) -> catalog.Entry:
-        monkeypatch.setattr(catalog.Catalog, "add", real)
+    def beaten(self: embed.Embedder) -> None:
+        monkeypatch.setattr(embed.Embedder, "load", real)
         other.rag.index(WRITER, [documents / "train.txt"])
-        return real(self, entry)
+        real(self)
 
-    monkeypatch.setattr(catalog.Catalog, "add", beaten)
+    monkeypatch.setattr(embed.Embedder, "load", beaten)
     here.rag.index(WRITER, [documents / "kettle.md"])
     assert here.rag.show(READER, "default").files == 2
     assert len([each for each in here.data.iterdir() if each.is_dir()]) == 1
