@@ -3,7 +3,6 @@
 import fcntl
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,7 +53,6 @@ def _sweep(ledger: Path, catalog: Catalog) -> None:
 
 
 def _is_removed(folder: Path) -> bool:
-    shutil.rmtree(folder.with_suffix(".new"), ignore_errors=True)
     try:
         destroy(folder)
     except Conflict:

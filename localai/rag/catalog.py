@@ -65,6 +65,7 @@ _SUMMARY = (
     .group_by(collections.c.name)
     .order_by(collections.c.name)
 )
+_DIRECTORIES = sa.select(collections.c.directory)
 _ROOTS = (
     sa.select(files.c.root)
     .where(files.c.collection == sa.bindparam("wanted"))
@@ -195,7 +196,7 @@ class Catalog:
     def directories(self) -> set[str]:
         """Where the indexes of all collections lie."""
         with self._database.read() as connection:
-            return set(connection.scalars(sa.select(collections.c.directory)))
+            return set(connection.scalars(_DIRECTORIES))
 
     def describe(self, name: str, text: str) -> None:
         """Say what the collection is about."""

@@ -37,6 +37,7 @@ from localai.rag.index import (
     destroy,
     kept_payload,
     plain,
+    unfinished,
 )
 from localai.rag.sparse import Sparse
 
@@ -109,12 +110,12 @@ class LocalIndex(_ClientIndex):
     def create(self, dim: int) -> None:
         """Make the storage beside its place and move it there, so that it is whole or absent."""
         private_dir(self._folder.parent)
-        unfinished = self._folder.with_suffix(".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        private_dir(unfinished)
-        with _translated(), closing(QdrantClient(path=str(unfinished))) as client:
+        new = unfinished(self._folder)
+        shutil.rmtree(new, ignore_errors=True)
+        private_dir(new)
+        with _translated(), closing(QdrantClient(path=str(new))) as client:
             client.create_collection(self._name, **_vectors(dim))
-        unfinished.rename(self._folder)
+        new.rename(self._folder)
 
     def write(self, points: Sequence[Point]) -> None:
         """Store the points; Unavailable where that would be more than this engine can search."""

@@ -120,12 +120,17 @@ def open_index(engine: str, folder: Path) -> Index:
 
 
 def destroy(folder: Path) -> None:
-    """Remove the index and its lock, if they are there."""
-    if not folder.exists():
-        return
-    with alone(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        _lock(folder).unlink(missing_ok=True)
+    """Remove the index, its lock and what a crash left of making it, if they are there."""
+    shutil.rmtree(unfinished(folder), ignore_errors=True)
+    if folder.exists():
+        with alone(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    _lock(folder).unlink(missing_ok=True)
+
+
+def unfinished(folder: Path) -> Path:
+    """Where an index is made before it takes its place."""
+    return folder.with_suffix(".new")
 
 
 @contextmanager

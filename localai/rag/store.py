@@ -1,16 +1,17 @@
 """Collections on disk: their rows, their indexes, and the model that embeds for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localai.core.errors import Invalid, Unavailable
-from localai.core.files import allocated
+from localai.core.files import allocated, private_dir
 from localai.core.ids import new_id
 from localai.rag.catalog import Catalog, Entry
 from localai.rag.fusion import Fusion
-from localai.rag.index import Index, Search, destroy, open_index, preferred_engine
+from localai.rag.index import Index, Search, alone, destroy, open_index, preferred_engine
 from localai.rag.language import is_korean
 from localai.rag.records import SHIPPED_MODEL
 from localai.rag.sparse import TOKENIZER_VERSION, query_vector, term_ids
@@ -26,6 +27,8 @@ _LOADED = 2
 # the static model may only help; a transformer counts for more.
 _STATIC_FUSION = Fusion(meaning=0.3)
 _TRANSFORMER_FUSION = Fusion(meaning=0.7)
+
+_MARK = ".unsettled"
 
 
 class Store:
@@ -73,10 +76,11 @@ class Store:
             is_multilingual=embedder.is_multilingual,
             tokenizer_version=TOKENIZER_VERSION,
         )
-        self.index(mine).create(mine.dim)
-        entry = self.catalog.add(mine)
-        if entry != mine:  # another process was first
-            self.index(mine).destroy()
+        with self._settling(self._folder(mine)):
+            entry = self.catalog.find(name)
+            if entry is None:  # no other process was first
+                self.index(mine).create(mine.dim)
+                entry = self.catalog.add(mine)
         return entry
 
     def has_model_of(self, entry: Entry) -> bool:
@@ -131,12 +135,31 @@ class Store:
 
     def remove(self, entry: Entry) -> None:
         """Remove the collection and its index."""
-        self.catalog.remove(entry.name)
         index = self._indexes.pop(entry.directory, None)
-        if index is None and entry.engine != "server":
-            destroy(self._folder(entry))  # which needs no engine
-        else:
-            (index or self._opened(entry)).destroy()
+        with self._settling(self._folder(entry)):
+            self.catalog.remove(entry.name)
+            if index or entry.engine == "server":
+                (index or self._opened(entry)).destroy()
+
+    @contextmanager
+    def _settling(self, folder: Path) -> Iterator[None]:
+        """Make or remove a collection, alone; what a crash left halfway is cleared up first.
+
+        A mark beside the folder outlives a crash and says that there is something to clear up.
+        """
+        private_dir(self.data)
+        with alone(self.data):
+            for left in self.data.glob(f"*{_MARK}"):
+                self._settle(left)
+            mark = folder.with_suffix(_MARK)
+            mark.touch(mode=0o600)
+            yield
+            self._settle(mark)
+
+    def _settle(self, mark: Path) -> None:
+        if mark.stem not in self.catalog.directories():
+            destroy(mark.with_suffix(""))
+        mark.unlink()
 
     def _folder(self, entry: Entry) -> Path:
         return self.data / entry.directory

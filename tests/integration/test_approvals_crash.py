@@ -56,7 +56,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(
     tmp_path: Path, driver: str
 ) -> None:
     """States are legal and audited, the chain is whole, and no action ran twice."""
-    print(f"PROVE_SEED={SEED}")  # noqa: T201 - to repeat a failure
+    print(f"PROVE_SEED={SEED}")
     dice = random.Random(f"{SEED}{driver}")
     folder, workspace = tmp_path / "home", tmp_path / "work"
     workspace.mkdir()
@@ -101,5 +101,5 @@ def test_a_kill_at_any_moment_loses_nothing_and_doubles_nothing(
             with pytest.raises(Conflict, match="never run again"):
                 running.resume(home.operator, approval.id)
     assert Counter((workspace / "effects").read_text().splitlines()) == effects
-    print(sorted(ran.items()), verified)  # noqa: T201
+    print(sorted(ran.items()), verified)
     home.database.close()

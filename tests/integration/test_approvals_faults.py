@@ -65,7 +65,7 @@ def test_a_fault_at_any_call_leaves_the_home_true_and_usable(
     outcomes = list(pool.map(partial(worker.strike, bases, tmp_path, ""), faults))
     wrong = [f"{each.fault}: {each.verdict}" for each in outcomes if each.verdict != "done\n"]
     hit = Counter(outcome.fault.what for outcome in outcomes if outcome.is_hit)
-    print(step, dict(hit), f"{len(wrong)} violations")  # noqa: T201
+    print(step, dict(hit), f"{len(wrong)} violations")
     assert not wrong, "\n".join(wrong)
     assert hit.total() >= _FEWEST
 
@@ -86,5 +86,5 @@ def test_the_judge_finds_what_a_broken_step_leaves(
     kills = [fault for fault in _faults("decide", calls) if fault.what == _KILL][::3]
     outcomes = list(pool.map(partial(worker.strike, bases, tmp_path, how), kills))
     caught = [outcome for outcome in outcomes if found in outcome.verdict]
-    print(how, f"{len(caught)} of {len(kills)} are violations")  # noqa: T201
+    print(how, f"{len(caught)} of {len(kills)} are violations")
     assert caught

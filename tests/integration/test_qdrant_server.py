@@ -51,7 +51,7 @@ def test_documents_are_indexed_asked_and_removed(
     assert sources(here.rag.query(READER, "otter")) == []
     here.rag.remove(WRITER, "default")
     assert there.asked[-1].startswith("DELETE /collections/localai-")
-    assert not (tmp_path / "home" / "rag").exists()
+    assert list((tmp_path / "home" / "rag").iterdir()) == []
 
 
 def test_what_is_looked_up_by_has_an_index(there: Standing, server: QdrantServer) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from rag_home import NOBODY, READER, WRITER, Room, offline, room, sources
 
 from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
-from localai.rag import catalog, store, tables
+from localai.rag import embed, store, tables
 from localai.rag.records import SHIPPED_MODEL
 from localai.rag.service import Rag
 
@@ -225,14 +225,14 @@ def test_who_comes_second_to_a_new_name_uses_the_first_ones_index(
 ) -> None:
     """Two processes begin a collection at once; no folder is left over."""
     other = room(here.data.parent)
-    real = catalog.Catalog.add
+    real = embed.Embedder.load
 
-    def beaten(self: catalog.Catalog, entry: catalog.Entry) -> catalog.Entry:
-        monkeypatch.setattr(catalog.Catalog, "add", real)
+    def beaten(self: embed.Embedder) -> None:
+        monkeypatch.setattr(embed.Embedder, "load", real)
         other.rag.index(WRITER, [documents / "train.txt"])
-        return real(self, entry)
+        real(self)
 
-    monkeypatch.setattr(catalog.Catalog, "add", beaten)
+    monkeypatch.setattr(embed.Embedder, "load", beaten)
     here.rag.index(WRITER, [documents / "kettle.md"])
     assert here.rag.show(READER, "default").files == 2
     assert len([each for each in here.data.iterdir() if each.is_dir()]) == 1

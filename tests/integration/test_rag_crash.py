@@ -1,0 +1,167 @@
+"""kill -9 at every kind of step of documents: nothing told is lost, nothing half done stays."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import qdrant_edge
+from integration import rag_worker
+from rag_home import READER, WRITER, Room, room
+
+from localai.core.errors import NotFound
+from localai.rag import kept
+
+TESTS = Path(__file__).parents[1]
+IS_FULL = os.environ.get("PROVE") == "1"
+KILLS = 25 if IS_FULL else 2  # a verb; there are two, and one of few steps
+_CALLS = "write,pwrite64,ftruncate,msync,fsync,fdatasync,rename,renameat,unlink,unlinkat,mkdir"
+ANIMALS = [
+    "otter",
+    "badger",
+    "heron",
+    "lynx",
+    "magpie",
+    "newt",
+    "owl",
+    "pike",
+    "quail",
+    "raven",
+    "seal",
+    "toad",
+    "vole",
+]
+
+Passages = dict[str, dict[str, Any]]
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture(autouse=True)
+def _closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index is given back at once, so that it can be looked into."""
+    monkeypatch.setattr(kept, "KEPT_S", 0.0)
+
+
+def _write(folder: Path, animals: Sequence[str], note: str = "") -> None:
+    folder.mkdir(exist_ok=True)
+    for animal in animals:
+        parts = (f"## {part}\n\nThe {animal} {part}s. {note}\n" for part in ("eat", "sleep"))
+        (folder / f"{animal}.md").write_text(f"# {animal}\n\n" + "\n".join(parts), "utf-8")
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documents as they are in the end: some were changed, some are new, two are gone."""
+    return tmp_path_factory.mktemp("documents") / "animals"
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory, documents: Path) -> dict[str, Path]:
+    """The home that each verb starts from."""
+    base = tmp_path_factory.mktemp("homes")
+    empty, before = base / "empty", base / "before"
+    for home in (empty, before):
+        room(home).catalog.find("default")  # makes the database
+    _write(documents, ANIMALS[:11])
+    _run(_command(before, documents, "index"))
+    _write(documents, ANIMALS[3:6], "It was seen again.")
+    _write(documents, ANIMALS[11:])
+    for animal in ANIMALS[:2]:
+        (documents / f"{animal}.md").unlink()
+    return {"index": empty, "change": before, "remove": before}
+
+
+@pytest.fixture(scope="module")
+def clean(
+    tmp_path_factory: pytest.TempPathFactory, homes: dict[str, Path], documents: Path
+) -> Passages:
+    """What an index made without a crash holds."""
+    here = room(tmp_path_factory.mktemp("clean") / "home")
+    here.rag.index(WRITER, [documents])
+    return _passages(here)
+
+
+def _command(home: Path, documents: Path, verb: str, last: int = 0) -> list[str]:
+    return [sys.executable, rag_worker.__file__, *map(str, (home, documents, verb, last))]
+
+
+def _run(command: Sequence[str], status: int = 0) -> list[str]:
+    """What the worker said."""
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout.splitlines()
+
+
+def _passages(here: Room) -> Passages:
+    """All that the index holds, by id."""
+    shard = qdrant_edge.EdgeShard.load(str(here.data / here.catalog.get("default").directory))
+    found, _ = shard.scroll(qdrant_edge.ScrollRequest(limit=1000, with_payload=True))
+    shard.close()
+    return {str(each.id): dict(each.payload or {}) for each in found}
+
+
+def _judge(home: Path, documents: Path, said: Sequence[str], verb: str, clean: Passages) -> None:
+    """At once a question works and what was told is there; the next run ends as without a crash."""
+    here = room(home)
+    told = dict(line.split()[::-1] for line in said)
+    try:
+        found = here.rag.query(READER, "which animal sleeps")
+    except NotFound:
+        assert verb == "remove" or not told
+    else:
+        assert found.passages or not told
+        counts = Counter(each["source"] for each in _passages(here).values())
+        for source, action in told.items():
+            assert counts[source] == (0 if action == "removed" else 2), (source, action)
+    here.rag.index(WRITER, [documents])
+    assert _passages(here) == clean
+    again = here.rag.index(WRITER, [documents])
+    assert (again.unchanged, again.chunks) == (len(clean) // 2, 0)
+    here.database.close()
+    if verb == "remove":
+        here.rag.index(WRITER, [documents], collection="other")  # clears up what is left
+        here.rag.remove(WRITER, "other")
+    directory = here.catalog.get("default").directory
+    assert {each.name for each in here.data.iterdir()} == {directory, f"{directory}.lock"}
+    assert not list((here.data / directory).glob("temp_segments/*"))
+    here.database.close()
+
+
+def _struck(
+    base: Path, home: Path, documents: Path, verb: str, command: Sequence[str], clean: Passages
+) -> None:
+    shutil.copytree(base, home)
+    _judge(home, documents, _run(command, -9), verb, clean)
+    shutil.rmtree(home)
+
+
+def _spread(steps: int) -> list[int]:
+    """So many steps, evenly; never the same twice."""
+    return sorted({1 + place * steps // KILLS + steps // KILLS // 2 for place in range(KILLS)})
+
+
+@pytest.mark.counted
+@pytest.mark.parametrize("verb", ["index", "change", "remove"])
+def test_kill_9_between_any_two_steps_loses_and_leaves_nothing(
+    tmp_path: Path, homes: dict[str, Path], documents: Path, clean: Passages, verb: str
+) -> None:
+    """Before and after each call of the engine, the database and the file system."""
+    shutil.copytree(homes[verb], tmp_path / "dry")
+    steps = int(_run(_command(tmp_path / "dry", documents, verb))[-1])
+    for last in _spread(steps):
+        home = tmp_path / f"home {last}"
+        command = _command(home, documents, verb, last)
+        _struck(homes[verb], home, documents, verb, command, clean)
