@@ -150,6 +150,7 @@ def _scroll(client: QdrantClient, name: str, body: bytes) -> Any:
     records, following = client.scroll(
         name,
         limit=asked.limit or 10,
+        scroll_filter=asked.filter,
         offset=asked.offset,
         with_payload=True,
         with_vectors=bool(asked.with_vector),

@@ -21,6 +21,8 @@ MAX_KOREAN = 600
 # Small definitions share a chunk up to this; at 1,000 a function is found first less often.
 PACKED = 500
 
+# As scanners and cameras name files: it says nothing, and embedding models read it all the same.
+_NUMBER = re.compile(r"[\W\d_]*(\.\w+)?")
 _NEWLINE = re.compile(r"\n")
 
 Span = tuple[int, int]
@@ -54,8 +56,8 @@ class Chunk:
 
     @property
     def indexed(self) -> str:
-        """What is embedded and indexed: the title, then the text."""
-        return f"{self.title}\n{self.text}"
+        """What is embedded and indexed: the title, unless it is a mere number, then the text."""
+        return self.text if _NUMBER.fullmatch(self.title) else f"{self.title}\n{self.text}"
 
 
 def cut(source: Source) -> list[Chunk]:
@@ -66,7 +68,7 @@ def cut(source: Source) -> list[Chunk]:
     return [
         replace(piece, place=part.place)
         for part in source.parts
-        for piece in chunk(part.text, part.kind, name)
+        for piece in chunk(part.text, part.kind, part.title or name)
     ]
 
 

@@ -87,11 +87,17 @@ class _ClientIndex:
         found = self._with(lambda client: client.query_batch_points(self._name, asked))
         return [each.points for each in found]
 
-    def points(self, after: str | None, limit: int) -> list[Point]:
-        """The next points by ascending id; fewer than `limit` are the last."""
+    def points(self, after: str | None, limit: int, *, file: str | None = None) -> list[Point]:
+        """The next points, of a file perhaps, by ascending id; fewer than `limit` are the last."""
+        which = models.Filter(must=[_among("file", [file])]) if file else None
         found, _ = self._with(
             lambda client: client.scroll(
-                self._name, offset=after, limit=limit + 1, with_payload=True, with_vectors=True
+                self._name,
+                which,
+                limit=limit + 1,
+                offset=after,
+                with_payload=True,
+                with_vectors=True,
             )
         )
         return [_stored(each) for each in found if each.id != after][:limit]

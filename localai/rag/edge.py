@@ -108,10 +108,14 @@ class EdgeIndex:
         with self._kept.lent(is_kept=True) as shard, _translated():
             return int(shard.count(edge.CountRequest()))
 
-    def points(self, after: str | None, limit: int) -> list[Point]:
-        """The next points by ascending id; fewer than `limit` are the last."""
+    def points(self, after: str | None, limit: int, *, file: str | None = None) -> list[Point]:
+        """The next points, of a file perhaps, by ascending id; fewer than `limit` are the last."""
         wanted = edge.ScrollRequest(
-            offset=after, limit=limit + 1, with_payload=True, with_vector=True
+            offset=after,
+            limit=limit + 1,
+            filter=edge.Filter(must=[_among("file", [file])]) if file else None,
+            with_payload=True,
+            with_vector=True,
         )
         with self._kept.lent(is_kept=True) as shard, _translated():
             found, _ = shard.scroll(wanted)

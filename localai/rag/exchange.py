@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -9,13 +10,13 @@ from pathlib import Path
 
 from localai import __version__
 from localai.core.clock import Clock, rfc3339
-from localai.core.errors import Conflict, Invalid
+from localai.core.errors import Conflict, Invalid, LocalaiError
 from localai.core.files import private_dir
 from localai.core.ids import new_id
 from localai.rag.archive import FORMAT, Manifest, writing
 from localai.rag.building import building
 from localai.rag.catalog import Entry, File
-from localai.rag.index import Index, Point
+from localai.rag.index import Index, Point, every
 from localai.rag.ingest import BATCH, file_id
 from localai.rag.names import check_known, check_name, taken
 from localai.rag.records import Exported, Imported
@@ -93,7 +94,7 @@ class Exchange:
             if old and not is_replacing:
                 raise taken(entry.name)
             files = list(archive.files())
-            with building(self._data, self._catalog, entry, old):
+            with building(self._data, self._catalog, entry, old), self._replacing(entry, old):
                 index = self._store.index(entry)
                 index.create(entry.dim)
                 kept = [replace(each, is_trusted=each.is_trusted and is_trusted) for each in files]
@@ -107,6 +108,18 @@ class Exchange:
             is_ready=self._store.can_ask(entry),
             has_replaced=old is not None,
         )
+
+    @contextmanager
+    def _replacing(self, new: Entry, old: Entry | None) -> Iterator[None]:
+        """Remove from a server what no collection has in the end; a folder has a ledger."""
+        loser: Entry | None = new
+        try:
+            yield
+            loser = old
+        finally:
+            if loser and loser.engine == "server":
+                with suppress(LocalaiError):
+                    self._store.index(loser).destroy()
 
     def _write(self, name: str, file: Path, on_moved: OnMoved | None) -> Exported:
         check_known(name)
@@ -191,11 +204,7 @@ def _origin(point: Point) -> tuple[str, str]:
 
 
 def _pages(index: Index) -> Iterator[Point]:
-    """Every passage; between pages others may use the index."""
-    after = None
-    while page := index.points(after, PAGE):
-        yield from page
-        after = page[-1].id
+    return every(index, PAGE)
 
 
 def _fill(index: Index, archive: Archive, files: list[File], on_moved: OnMoved | None) -> None:

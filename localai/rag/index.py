@@ -93,11 +93,19 @@ class Index(Protocol):
     def count(self) -> int:
         """How many points there are."""
 
-    def points(self, after: str | None, limit: int) -> list[Point]:
-        """The next points by ascending id; fewer than `limit` are the last.
+    def points(self, after: str | None, limit: int, *, file: str | None = None) -> list[Point]:
+        """The next points, of one file perhaps, by ascending id; fewer than `limit` are the last.
 
         A dense vector comes back with length one, whatever it had.
         """
+
+
+def every(index: Index, page: int, *, file: str | None = None) -> Iterator[Point]:
+    """Every point, of one file perhaps; between pages others may use the index."""
+    after = None
+    while found := index.points(after, page, file=file):
+        yield from found
+        after = found[-1].id
 
 
 def preferred_engine() -> str:

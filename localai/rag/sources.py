@@ -36,11 +36,12 @@ _MARKS = (b"\xff\xfe", b"\xfe\xff")  # how UTF-16 begins
 
 @dataclass(frozen=True)
 class Part:
-    """Text from one place of a document: `p. 3`, `Sheet1!A2:F40`."""
+    """Text from one place of a document: `p. 3`, `Sheet1!A2:F40`; `title` stands for the name."""
 
     place: str
     text: str
     kind: Kind = "text"
+    title: str = ""
 
 
 @dataclass(frozen=True)

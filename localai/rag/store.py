@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 # Models kept in memory at once: that of the settings, and one that a collection was made with.
 _LOADED = 2
 # Measured on Cranfield, on questions about documents in two languages and on those about code:
-# the static model may only help; a transformer counts for more.
+# the static model may only help; a transformer counts as much as the words do.
 _STATIC_FUSION = Fusion(meaning=0.3)
-_TRANSFORMER_FUSION = Fusion(meaning=0.7)
+_TRANSFORMER_FUSION = Fusion(meaning=1.0)
 
 _MARK = ".unsettled"
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
@@ -143,11 +144,41 @@ class Targets:
             only.fetch_now()
 
 
-def again(files: Iterable[File], fetch: Callable[[str], "Fetched"]) -> Iterator[Target]:
-    """The sources of a collection, each by itself, under the names that they have there."""
+def again(
+    files: Iterable[File],
+    fetch: Callable[[str], "Fetched"],
+    former: Callable[[File], Source],
+) -> Iterator[Target]:
+    """The sources of a collection, each by itself, under the names that they have there.
+
+    `former` is what was said by one that cannot be read just now.
+    """
     for file in files:
         is_page = is_address(file.path)
-        yield _Address(file.path, fetch, is_known=True) if is_page else Original(file)
+        target = _Address(file.path, fetch, is_known=True) if is_page else Original(file)
+        yield _Remembered(target, partial(former, file))
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """A target of one source that falls back on what the source said before."""
+
+    target: Target
+    former: Callable[[], Source]
+
+    def find(self, exclude: Sequence[str]) -> list[Lead]:
+        return [partial(self._read, lead) for lead in self.target.find(exclude)]
+
+    def holds(self, key: str) -> bool:
+        return self.target.holds(key)
+
+    def shown(self, key: str) -> str:
+        return self.target.shown(key)
+
+    def _read(self, lead: Lead) -> Source | Refused | Untouched | None:
+        found = lead()
+        is_unread = isinstance(found, Refused) and found.is_error
+        return self.former() if is_unread else found
 
 
 class _Address:

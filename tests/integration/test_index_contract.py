@@ -12,7 +12,7 @@ from localai.core.errors import Conflict, LocalaiError, Unavailable
 from localai.rag import client
 from localai.rag.client import QdrantServer, ServerIndex
 from localai.rag.fusion import Fusion
-from localai.rag.index import Index, Point, Search, open_index
+from localai.rag.index import Index, Point, Search, every, open_index
 from localai.rag.sparse import Sparse
 
 DIM = 4
@@ -299,3 +299,11 @@ def test_an_empty_index_has_no_points(index: Index) -> None:
     """Neither at its beginning nor after an id."""
     assert index.points(None, 5) == []
     assert index.points("ffffffff-ffff-ffff-ffff-ffffffffffff", 5) == []
+
+
+def test_the_points_of_one_file_are_read_alone(index: Index) -> None:
+    """In as many pages as they need."""
+    index.write([point(str(n), X, 1, file="a" if n % 3 else "b") for n in range(9)])
+    found = [each.payload["name"] for each in every(index, 2, file="b")]
+    assert sorted(found) == ["0", "3", "6"]
+    assert len(list(every(index, 2))) == 9

@@ -153,3 +153,10 @@ def test_a_hostile_text_is_read_in_linear_time(unit: str, kind: Kind) -> None:
     """A quadratic pattern would hang here for minutes, and the suite with it."""
     text = unit * (300_000 // len(unit)) + "x"
     assert chunk(text, kind, "f")[-1].text.endswith("x")
+
+
+@pytest.mark.parametrize("name", ["0417.txt", "2024-11-22.pdf", "42"])
+def test_a_name_that_is_a_number_is_shown_and_not_embedded(name: str) -> None:
+    """It says nothing about the text."""
+    [piece] = chunk("The rent is due.", "text", name)
+    assert (piece.title, piece.indexed) == (name, "The rent is due.")

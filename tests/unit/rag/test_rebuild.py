@@ -1,5 +1,6 @@
 """Collections made anew with another model."""
 
+import io
 import os
 import signal
 import subprocess
@@ -13,8 +14,9 @@ import tiny_models
 from rag_home import READER, WRITER, Room, room, sources
 
 from localai.core.errors import Conflict, Denied, NotFound
+from localai.core.web import Fetched
 from localai.rag import ingest
-from localai.rag.records import COMPANION_MODEL, SHIPPED_MODEL, Progress
+from localai.rag.records import COMPANION_MODEL, SHIPPED_MODEL, Piped, Progress
 from localai.rag.store import Store
 from localai.rag.tables import collections
 
@@ -204,3 +206,20 @@ def test_rebuilding_is_writing_and_needs_a_collection(indexed: Room) -> None:
         indexed.rag.rebuild(READER, "default")
     with pytest.raises(NotFound):
         indexed.rag.rebuild(WRITER, "other")
+
+
+def test_what_cannot_be_read_again_keeps_its_passages(other: Room, documents: Path) -> None:
+    """What came through a pipe, and a page while there is no network: titles and lines, too."""
+    here = room(other.data.parent, fetch=lambda url: Fetched(url, "", None, b"# Boat\n\nIt sails."))
+    text = b"# Ferry\n\nIt leaves at ten.\n\n## Night\n\nIt leaves at eleven.\n"
+    here.rag.index(WRITER, ["-"], piped=Piped("ferry.md", io.BytesIO(text)))
+    here.rag.index(WRITER, ["https://example.org/boat.md"])
+    here.database.close()
+    report = other.rag.rebuild(WRITER, "default")
+    assert (report.added, report.skipped) == (5, ())
+    [night] = other.rag.query(READER, "eleven at night", k=1).passages
+    assert (night.source, night.location, night.trust) == ("ferry.md", "L5-L7", "untrusted")
+    assert night.title == "ferry.md \u203a Ferry \u203a Night"
+    assert sources(other.rag.query(READER, "sails", k=1)) == ["https://example.org/boat.md"]
+    other.rag.rebuild(WRITER, "default")
+    assert other.rag.query(READER, "eleven at night", k=1).passages == (night,)
