@@ -9,7 +9,7 @@ import pytest
 from rag_home import NOBODY, READER, WRITER, Room, room, sources
 
 from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
-from localai.rag import catalog, store
+from localai.rag import embed, store
 from localai.rag.records import SHIPPED_MODEL
 from localai.rag.service import Rag
 
