@@ -35,7 +35,7 @@ def main(home: Path, documents: Path, verb: str, last: int) -> None:
     else:
         here.rag.index(WRITER, [documents], on_progress=_say)
     sys.setprofile(None)
-    print(count)
+    print(count)  # noqa: T201
 
 
 def small() -> None:
@@ -45,7 +45,7 @@ def small() -> None:
 
 
 def _say(step: Progress) -> None:
-    print(step.action, step.source, flush=True)
+    print(step.action, step.source, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
