@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,10 @@ from localai.rag.sparse import Sparse
 # All 50,000 passages are compared with a question in 3 ms; a graph that spares most of that takes
 # 50 seconds to build, during which nobody could ask.
 _NO_GRAPH = edge.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=10_000)
-# Passages are sealed some 6,000 (kilobytes) at a time: what is not sealed is sorted anew whenever
-# the index is opened, which at 50,000 takes half a second. Sealed parts are left alone up to 64.
-_SEALING = edge.EdgeOptimizersConfig(indexing_threshold=6000, default_segment_number=64)
+# Passages are sealed some 4,000 (of a kilobyte) at a time: what is not sealed is sorted anew when
+# the index is opened, which takes half a second at 50,000. Sealed parts are left alone up to 64.
+_SEALED_AT = 4000
+_SEALING = edge.EdgeOptimizersConfig(indexing_threshold=4000, default_segment_number=64)
 # Without it every payload is read to find those of one file: half a second at 50,000.
 _BY_FILE = edge.UpdateOperation.create_field_index(
     "file", edge.KeywordIndexParams(memory=edge.Memory.Cold)
@@ -46,7 +47,9 @@ class EdgeIndex:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._kept = Kept(self._open)
+        self._kept = Kept(self._open, self._is_awaited)
+        self._is_wanted: Callable[[], bool] = bool
+        self._unsealed = _SEALED_AT  # nobody knows what runs before this one left
 
     def create(self, dim: int) -> None:
         """Make the shard beside its place and move it there, so that it is whole or absent."""
@@ -56,7 +59,11 @@ class EdgeIndex:
         config = edge.EdgeConfig(
             vectors={
                 DENSE: edge.EdgeVectorParams(
-                    size=dim, distance=edge.Distance.Cosine, hnsw_config=_NO_GRAPH
+                    size=dim,
+                    distance=edge.Distance.Cosine,
+                    hnsw_config=_NO_GRAPH,
+                    datatype=edge.VectorStorageDatatype.Float16,
+                    memory=edge.Memory.Cold,
                 )
             },
             sparse_vectors={
@@ -83,6 +90,9 @@ class EdgeIndex:
     def write(self, points: Sequence[Point]) -> None:
         """Store the points, on disk when this returns; an id that is there is replaced."""
         self._update(edge.UpdateOperation.upsert_points([_point(each) for each in points]))
+        self._unsealed += len(points)
+        if self._unsealed >= _SEALED_AT:
+            self._seal()
 
     def forget(self, files: Sequence[str], *, keep: Sequence[str] = ()) -> None:
         """Remove the files' points, but not those of a version to keep."""
@@ -126,12 +136,20 @@ class EdgeIndex:
             shard.update(operation)
             # The last entry of the log is done again at every opening; this one costs nothing.
             shard.update(_NOTHING)
-            shard.flush()
+            shard.flush()  # closing does so too, and is silent where it fails
+
+    def _seal(self) -> None:
+        """Seal what is to be sealed, after others had their turn; it may as well be done later."""
+        with suppress(Conflict), self._kept.lent(is_kept=False) as shard, _translated():
             shard.optimize()
+        self._unsealed = 0
+
+    def _is_awaited(self) -> bool:
+        return self._is_wanted()
 
     @contextmanager
     def _open(self) -> Iterator[edge.EdgeShard]:
-        with alone(self._folder):
+        with alone(self._folder) as self._is_wanted:
             with _translated():
                 shard = edge.EdgeShard.load(str(self._folder))
             try:

@@ -10,7 +10,7 @@ import importlib.util
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,15 +142,19 @@ def unfinished(folder: Path) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the index's lock; Conflict if it is gone, or if another process keeps it for long."""
+def alone(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Hold the index's lock; Conflict if it is gone, or if another process keeps it for long.
+
+    What is yielded says whether anybody waits for it.
+    """
     if not folder.exists():
         message = "the index of this collection is gone"
         raise Conflict(message, hint="ai rag collections rm NAME, then ai rag index PATH")
     handle = os.open(_lock(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _acquire(handle)
-        yield
+        before = os.fstat(handle).st_mtime_ns
+        yield lambda: os.fstat(handle).st_mtime_ns != before
     finally:
         os.close(handle)
 
@@ -168,6 +172,7 @@ def _acquire(handle: int) -> None:
             if time.monotonic() > deadline:
                 message = "another ai process holds this collection"
                 raise Conflict(message, hint="try again when it is done") from error
+            os.utime(handle)  # tells the holder that somebody waits
             time.sleep(_RETRY_S)
         else:
             return

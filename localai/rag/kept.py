@@ -1,4 +1,4 @@
-"""What one question opened, kept open for the next, but never so long that others wait for it."""
+"""What one question opened, kept open for the next one for as long as nobody waits for it."""
 
 import atexit
 import threading
@@ -9,24 +9,27 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# Opening 50,000 passages takes 0.1 seconds and searching them 5 milliseconds; what is open is
-# locked, so both together end within half a second.
-KEPT_S = 0.35
+# Opening 50,000 passages takes 0.3 seconds, and searching them 5 milliseconds.
+KEPT_S = 2.0
+_LOOK_S = 0.05
 # Longer than those who wait for a lock sleep between two tries.
 _PAUSE_S = 0.03
 
 
 class Kept(Generic[T]):
-    """A thing that takes long to open; opened when it is first lent, closed soon after."""
+    """A thing that takes long to open; opened when it is first lent, closed when others want it."""
 
-    def __init__(self, opening: Callable[[], AbstractContextManager[T]]) -> None:
+    def __init__(
+        self, opening: Callable[[], AbstractContextManager[T]], is_wanted: Callable[[], bool]
+    ) -> None:
         self._opening = opening
+        self._is_wanted = is_wanted
         self._turn = threading.RLock()
         self._held: AbstractContextManager[T] | None = None
         self._thing: T
-        self._until = 0.0
+        self._over: threading.Event | None = None
+        self._used = 0.0
         self._closed = 0.0
-        self._timer: threading.Timer | None = None
 
     @contextmanager
     def lent(self, *, is_kept: bool) -> Iterator[T]:
@@ -38,17 +41,18 @@ class Kept(Generic[T]):
             except BaseException:
                 self.close()
                 raise
-            if is_kept and time.monotonic() < self._until:
-                self._close_later()
+            self._used = time.monotonic()
+            if is_kept and not self._is_wanted():
+                self._watch()
             else:
                 self.close()
 
     def close(self) -> None:
         """Close the thing if it is open; whoever waits for it gets in."""
         with self._turn:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            if self._over is not None:
+                self._over.set()
+                self._over = None
                 atexit.unregister(self.close)
             held, self._held = self._held, None
             if held is not None:
@@ -62,13 +66,17 @@ class Kept(Generic[T]):
         held = self._opening()
         self._thing = held.__enter__()
         self._held = held
-        self._until = time.monotonic() + KEPT_S
 
-    def _close_later(self) -> None:
-        if self._timer is not None:
-            return
-        self._timer = threading.Timer(self._until - time.monotonic(), self.close)
-        self._timer.daemon = True
-        self._timer.start()
-        # A thread that is cut off inside the engine when Python ends would take the process along.
-        atexit.register(self.close)
+    def _watch(self) -> None:
+        if self._over is None:
+            self._over = threading.Event()
+            threading.Thread(target=self._wait, args=[self._over], daemon=True).start()
+            # Cut off inside the engine when Python ends, the thread would take the process along.
+            atexit.register(self.close)
+
+    def _wait(self, over: threading.Event) -> None:
+        while not over.wait(_LOOK_S):
+            with self._turn:
+                is_idle = time.monotonic() >= self._used + KEPT_S
+                if not over.is_set() and (is_idle or self._is_wanted()):
+                    self.close()

@@ -278,7 +278,7 @@ def test_points_come_back_as_they_were_written(index: Index) -> None:
     index.write([first, second])
     found = {each.payload["name"]: each for each in paged(index, 10)}
     assert found["여권"] == second
-    assert found["a"].dense == pytest.approx((0.6, 0.8, 0.0, 0.0))
+    assert found["a"].dense == pytest.approx((0.6, 0.8, 0.0, 0.0), abs=5e-4)  # of 16 bits
     assert replace(found["a"], dense=first.dense) == first
 
 

@@ -1,10 +1,8 @@
 """Documents, with the engine and the model that ship, in several processes at once."""
 
 import os
-import random
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,6 @@ from localai.rag import index, store
 from localai.rag.edge import EdgeIndex
 
 TESTS = Path(__file__).parents[1]
-ROUNDS = 25 if os.environ.get("PROVE") else 3
 
 # Indexes folder argv[2] into home argv[1], two passages at a time; after each file it says so and,
 # where argv[3] is `wait`, goes on when it is told to.
@@ -158,31 +155,6 @@ def test_another_program_that_holds_the_shard_is_named_as_such(here: Room, docum
     with pytest.raises(Conflict, match="another program"):
         here.rag.query(READER, "otter")
     shard.close()
-
-
-@pytest.mark.counted
-def test_kill_9_leaves_a_collection_that_answers_and_is_completed_later(
-    tmp_path: Path, documents: Path
-) -> None:
-    """At random moments of the first index and of a second over changed files."""
-    chance = random.Random(20)
-    for n in range(ROUNDS):
-        home = tmp_path / f"home {n}"
-        here = room(home)
-        if n % 2:
-            here.rag.index(WRITER, [documents])
-            for file in documents.iterdir():
-                file.write_text(file.read_text(encoding="utf-8") + f"\nRound {n}.\n", "utf-8")
-        with process(INDEXER, home, documents, "run") as indexing:
-            for _ in range(chance.randrange(1, 10)):
-                heard(indexing)
-            time.sleep(chance.random() / 5)
-            indexing.kill()
-        assert here.rag.query(READER, "otter").passages
-        here.rag.index(WRITER, [documents])
-        assert here.rag.index(WRITER, [documents]).unchanged == 12
-        assert stored(here) == here.rag.show(READER, "default").chunks == 24
-        here.database.close()
 
 
 def test_without_the_wheel_documents_are_indexed_and_found_all_the_same(

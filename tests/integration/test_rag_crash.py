@@ -1,6 +1,7 @@
 """kill -9 at every kind of step of documents: nothing told is lost, nothing half done stays."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,27 +16,14 @@ from integration import rag_worker
 from rag_home import READER, WRITER, Room, room
 
 from localai.core.errors import NotFound
-from localai.rag import kept
+from localai.rag.kept import Kept
 
 TESTS = Path(__file__).parents[1]
 IS_FULL = os.environ.get("PROVE") == "1"
-KILLS = 25 if IS_FULL else 2  # a verb; there are two, and one of few steps
-_CALLS = "write,pwrite64,ftruncate,msync,fsync,fdatasync,rename,renameat,unlink,unlinkat,mkdir"
-ANIMALS = [
-    "otter",
-    "badger",
-    "heron",
-    "lynx",
-    "magpie",
-    "newt",
-    "owl",
-    "pike",
-    "quail",
-    "raven",
-    "seal",
-    "toad",
-    "vole",
-]
+KILLS = 25 if IS_FULL else 2  # of each verb
+_CALLS = "write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,unlink,unlinkat,mkdir"
+_LIST = "otter badger heron lynx magpie newt owl pike quail raven seal toad vole"
+ANIMALS = _LIST.split()
 
 Passages = dict[str, dict[str, Any]]
 
@@ -45,7 +33,7 @@ pytestmark = pytest.mark.timeout(1800)
 @pytest.fixture(autouse=True)
 def _closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The index is given back at once, so that it can be looked into."""
-    monkeypatch.setattr(kept, "KEPT_S", 0.0)
+    monkeypatch.setattr(Kept, "_watch", Kept.close)
 
 
 def _write(folder: Path, animals: Sequence[str], note: str = "") -> None:
@@ -165,3 +153,38 @@ def test_kill_9_between_any_two_steps_loses_and_leaves_nothing(
         home = tmp_path / f"home {last}"
         command = _command(home, documents, verb, last)
         _struck(homes[verb], home, documents, verb, command, clean)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("verb", ["index", "change"])
+def test_kill_9_inside_the_engine_loses_and_leaves_nothing(
+    tmp_path: Path, homes: dict[str, Path], documents: Path, clean: Passages, verb: str
+) -> None:
+    """At what it asks of the kernel, where a file may be half written."""
+    shutil.copytree(homes[verb], tmp_path / "dry")
+    calls = _calls(tmp_path / "dry", documents, verb)
+    for number, (call, nth) in enumerate(calls[place - 1] for place in _spread(len(calls))):
+        home = tmp_path / f"home {number}"
+        fault = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={nth}"]
+        command = ["strace", "-f", "-qq", "-o", "/dev/null", *fault]
+        _struck(
+            homes[verb], home, documents, verb, command + _command(home, documents, verb), clean
+        )
+
+
+def _calls(home: Path, documents: Path, verb: str) -> list[tuple[str, int]]:
+    """The calls of the first thread that touch the home, and the how manieth each is."""
+    trace = home.with_suffix(".trace")
+    watched = ["strace", "-f", "-qq", "-y", "-e", f"trace={_CALLS}", "-o", str(trace)]
+    _run(watched + _command(home, documents, verb))
+    counts: Counter[str] = Counter()
+    found = []
+    lines = [line.split(None, 1) for line in trace.read_text(errors="replace").splitlines()]
+    for thread, said in lines:
+        match = re.match(r"(\w+)\(", said)
+        if thread != lines[0][0] or match is None:
+            continue
+        counts[match[1]] += 1
+        if str(home) in said:
+            found.append((match[1], counts[match[1]]))
+    return found

@@ -33,10 +33,9 @@ def door() -> Door:
     return Door()
 
 
-def test_a_second_question_finds_it_open(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_question_finds_it_open(door: Door) -> None:
     """Opened once; a change closes it."""
-    monkeypatch.setattr(kept, "KEPT_S", 60.0)
-    made = Kept(door.through)
+    made = Kept(door.through, lambda: False)
     for _ in range(3):
         with made.lent(is_kept=True) as number:
             assert number == 1
@@ -46,35 +45,45 @@ def test_a_second_question_finds_it_open(door: Door, monkeypatch: pytest.MonkeyP
     assert door.closed.is_set()
 
 
-def test_it_closes_by_itself(door: Door) -> None:
-    """Nobody asks again, and others get in."""
-    with Kept(door.through).lent(is_kept=True):
+def test_it_closes_by_itself(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nobody asks again."""
+    monkeypatch.setattr(kept, "KEPT_S", 0.0)
+    with Kept(door.through, lambda: False).lent(is_kept=True):
         pass
     assert door.closed.wait(30)
 
 
-def test_who_asks_on_and_on_gives_it_back(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its time counts from the opening, not from the last question."""
-    monkeypatch.setattr(kept, "KEPT_S", 0.0)
-    made = Kept(door.through)
+def test_who_wants_it_gets_it_while_nobody_asks(door: Door) -> None:
+    """Without another question."""
+    wanted = threading.Event()
+    with Kept(door.through, wanted.is_set).lent(is_kept=True):
+        pass
+    assert not door.closed.is_set()
+    wanted.set()
+    assert door.closed.wait(30)
+
+
+def test_who_asks_on_and_on_gives_it_back(door: Door) -> None:
+    """To who waits, who has time to come in."""
+    made = Kept(door.through, lambda: True)
     with made.lent(is_kept=True):
         pass
     assert door.closed.is_set()
     shut = time.monotonic()
     with made.lent(is_kept=True) as number:
         assert number == 2
-        assert time.monotonic() - shut >= kept._PAUSE_S * 0.9  # who waits tries in between
+        assert time.monotonic() - shut >= kept._PAUSE_S * 0.9
 
 
 def test_a_question_that_fails_closes_it(door: Door) -> None:
     """What may be broken is opened anew."""
-    with pytest.raises(KeyError), Kept(door.through).lent(is_kept=True):
+    with pytest.raises(KeyError), Kept(door.through, lambda: False).lent(is_kept=True):
         raise KeyError
     assert door.closed.is_set()
 
 
 def test_closing_what_is_closed_is_no_error(door: Door) -> None:
     """As at the end of a process."""
-    made = Kept(door.through)
+    made = Kept(door.through, lambda: False)
     made.close()
     assert door.opened == 0
