@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from localai.rag.index import (
     alone,
     unfinished,
 )
-from localai.rag.kept import Kept
+from localai.rag.kept import Kept, Lent
 from localai.rag.sparse import Sparse
 
 # All 50,000 passages are compared with a question in 3 ms; a graph that spares most of that takes
@@ -43,8 +43,7 @@ class EdgeIndex:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._kept = Kept(self._open, lambda: self._is_wanted())
-        self._is_wanted: Callable[[], bool] = bool
+        self._kept = Kept(self._open)
         self._unsealed = _SEALED_AT  # nobody knows what runs before this one left
 
     def create(self, dim: int) -> None:
@@ -115,12 +114,12 @@ class EdgeIndex:
         self._unsealed = 0
 
     @contextmanager
-    def _open(self) -> Iterator[edge.EdgeShard]:
-        with alone(self._folder) as self._is_wanted:
+    def _open(self) -> Iterator[Lent[edge.EdgeShard]]:
+        with alone(self._folder) as is_wanted:
             with _translated():
                 shard = edge.EdgeShard.load(str(self._folder))
             try:
-                yield shard
+                yield shard, is_wanted
             finally:
                 shard.close()
 
