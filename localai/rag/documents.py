@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import IO, Final
 
-from localai.rag.sources import Part, plain
+from localai.rag.sources import Part, Refused, plain
 
 LONGEST_S: Final = 30.0
 _MOST_ANSWER: Final = 150_000_000
@@ -23,22 +23,33 @@ class Documents:
         self._longest_s = longest_s
         self._worker: subprocess.Popen[bytes] | None = None
 
-    def read(self, path: Path) -> tuple[Part, ...] | str:
-        """The document's parts; a text says why there are none."""
+    def read(self, path: Path) -> tuple[Part, ...] | Refused:
+        """The document's parts; Refused says why there are none."""
+        line = self._asked(path)
+        if line is None:  # it may have died of the document before
+            line = self._asked(path)
+        if line is None:
+            return Refused(path, "broken")
+        if not line.endswith(b"\n"):
+            self.close()
+            if len(line) >= _MOST_ANSWER:
+                return Refused(path, f"more than {_MOST_ANSWER // 1_000_000} MB of text")
+            reason = f"not read within {self._longest_s:.0f} seconds"
+            return Refused(path, reason, is_error=True)  # on a busy machine a good one is slow
+        answer = json.loads(line)
+        if "reason" in answer:
+            return Refused(path, str(answer["reason"]), is_error=bool(answer.get("is_error")))
+        return tuple(Part(place, _clean(text), kind) for place, kind, text in answer["parts"])
+
+    def _asked(self, path: Path) -> bytes | None:
+        """What the worker answers, as far as it came in time; None where it died."""
         worker = self._running()
         try:
             os.write(_handle(worker.stdin), json.dumps(os.fspath(path)).encode() + b"\n")
-            line = self._line(_handle(worker.stdout))
-        except OSError:
-            line = b""
-        if not line.endswith(b"\n"):
-            is_slow = worker.poll() is None
+            return self._line(_handle(worker.stdout))
+        except (OSError, EOFError):
             self.close()
-            return f"not read within {self._longest_s:.0f} seconds" if is_slow else "broken"
-        answer = json.loads(line)
-        if "reason" in answer:
-            return str(answer["reason"])
-        return tuple(Part(place, plain(text), kind) for place, kind, text in answer["parts"])
+            return None
 
     def close(self) -> None:
         """End the worker, whatever it does."""
@@ -62,15 +73,23 @@ class Documents:
         return self._worker
 
     def _line(self, handle: int) -> bytes:
-        """What the worker answers, cut off where it takes too long or says too much."""
+        """What is written to the pipe, cut off where it takes too long or gets too much."""
         until = time.monotonic() + self._longest_s
         found = bytearray()
         while not found.endswith(b"\n") and len(found) < _MOST_ANSWER:
             ready, _, _ = select.select([handle], [], [], max(0, until - time.monotonic()))
-            if not ready or not (piece := os.read(handle, 1 << 16)):
+            if not ready:
                 break
+            piece = os.read(handle, 1 << 16)
+            if not piece:
+                raise EOFError
             found += piece
         return bytes(found)
+
+
+def _clean(text: str) -> str:
+    """Half characters, which no encoding has, become question marks."""
+    return plain(text.encode("utf-8", "replace").decode())
 
 
 def _handle(pipe: IO[bytes] | None) -> int:

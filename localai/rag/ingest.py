@@ -153,9 +153,9 @@ class Ingest:
             return None
         if source.is_document:
             parts = self._documents.read(source.path)
-            if isinstance(parts, str):
-                self._refuse(Refused(source.path, parts), target)
+            if isinstance(parts, Refused):
                 self._kept.discard(path)
+                self._refuse(parts, target)
                 return None
             source = replace(source, parts=parts)
         return self._cut(source, str(target.root))

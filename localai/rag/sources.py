@@ -5,6 +5,7 @@ Only reads. Never follows a symbolic link, so nothing outside the named path is 
 
 import hashlib
 import os
+import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -128,13 +129,16 @@ def read(path: Path, root: Path) -> Source | Refused:
     is_document = path.suffix.lower() in _DOCUMENTS
     most = MAX_DOCUMENT_BYTES if is_document else MAX_BYTES
     try:
-        if path.stat().st_size > most:
-            return Refused(path, f"larger than {most // 1_000_000} MB")
-        if is_document:
-            with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):  # it was one when the folder was listed
+                return Refused(path, "not a regular file")
+            if status.st_size > most:
+                return Refused(path, f"larger than {most // 1_000_000} MB")
+            if is_document:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return Source(path, root, shown(path, root), "", digest, "text", is_document=True)
-        data = path.read_bytes()
+                return Source(path, root, shown(path, root), "", digest, "text", is_document=True)
+            data = file.read(most)
     except OSError as error:
         return Refused(path, f"cannot be read: {error.strerror}", is_error=True)
     text = decoded(data)
@@ -142,6 +146,11 @@ def read(path: Path, root: Path) -> Source | Refused:
         return Refused(path, "not text in UTF-8, UTF-16 or CP949")
     digest = hashlib.sha256(data).hexdigest()
     return Source(path, root, shown(path, root), text, digest, kind_of(path))
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without following a link or waiting for who writes into a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def kind_of(path: Path) -> Kind:
