@@ -37,37 +37,51 @@ class Documents:
             if not source.is_document:
                 return replace(source, outline=self.outline(path), origin=None)
             parts = self.read(path)
-        if isinstance(parts, str):
-            return Refused(source.key, parts)
+        if isinstance(parts, Refused):
+            return replace(parts, key=source.key)
         return replace(source, parts=parts, origin=None)
 
-    def read(self, path: Path) -> tuple[Part, ...] | str:
-        """The document's parts; a text says why there are none."""
+    def read(self, path: Path) -> tuple[Part, ...] | Refused:
+        """The document's parts; Refused says why there are none."""
         answer = self._asked(path, self._longest_s)
-        if isinstance(answer, str):
+        if isinstance(answer, Refused):
             return answer
-        return tuple(Part(place, plain(text), kind) for place, kind, text in answer["parts"])
+        return tuple(Part(place, _clean(text), kind) for place, kind, text in answer["parts"])
 
     def outline(self, path: Path) -> tuple[Definition, ...]:
         """What the code defines; nothing where that cannot be told, or not soon."""
         answer = self._asked(path, min(self._longest_s, _LONGEST_OUTLINE_S))
-        found = () if isinstance(answer, str) else answer["outline"]
+        found = () if isinstance(answer, Refused) else answer["outline"]
         return tuple(Definition(start, end, tuple(names)) for start, end, names in found)
 
-    def _asked(self, path: Path, longest_s: float) -> dict[str, Any] | str:
-        """The worker's answer; a text says why there is none."""
+    def _asked(self, path: Path, longest_s: float) -> dict[str, Any] | Refused:
+        """The worker's answer; Refused says why there is none."""
+        line = self._told(path, longest_s)
+        if line is None:  # it may have died of the document before
+            line = self._told(path, longest_s)
+        if line is None:
+            return Refused(str(path), "broken")
+        if not line.endswith(b"\n"):
+            self.close()
+            if len(line) >= _MOST_ANSWER:
+                return Refused(str(path), f"more than {_MOST_ANSWER // 1_000_000} MB of text")
+            reason = f"not read within {longest_s:.0f} seconds"
+            return Refused(str(path), reason, is_error=True)  # on a busy machine a good one is slow
+        answer: dict[str, Any] = json.loads(line)
+        if "reason" in answer:
+            is_error = bool(answer.get("is_error"))
+            return Refused(str(path), str(answer["reason"]), is_error=is_error)
+        return answer
+
+    def _told(self, path: Path, longest_s: float) -> bytes | None:
+        """What the worker answers, as far as it came in time; None where it died."""
         worker = self._running()
         try:
             os.write(_handle(worker.stdin), json.dumps(os.fspath(path)).encode() + b"\n")
-            line = self._line(_handle(worker.stdout), time.monotonic() + longest_s)
-        except OSError:
-            line = b""
-        if not line.endswith(b"\n"):
-            is_slow = worker.poll() is None
+            return self._line(_handle(worker.stdout), time.monotonic() + longest_s)
+        except (OSError, EOFError):
             self.close()
-            return f"not read within {longest_s:.0f} seconds" if is_slow else "broken"
-        answer: dict[str, Any] = json.loads(line)
-        return str(answer["reason"]) if "reason" in answer else answer
+            return None
 
     def close(self) -> None:
         """End the worker, whatever it does."""
@@ -91,12 +105,15 @@ class Documents:
         return self._worker
 
     def _line(self, handle: int, until: float) -> bytes:
-        """What the worker answers, cut off where it takes too long or says too much."""
+        """What is written to the pipe, cut off where it takes too long or gets too much."""
         found = bytearray()
         while not found.endswith(b"\n") and len(found) < _MOST_ANSWER:
             ready, _, _ = select.select([handle], [], [], max(0, until - time.monotonic()))
-            if not ready or not (piece := os.read(handle, 1 << 16)):
+            if not ready:
                 break
+            piece = os.read(handle, 1 << 16)
+            if not piece:
+                raise EOFError
             found += piece
         return bytes(found)
 
@@ -111,6 +128,11 @@ def _file(origin: Path | Held) -> Iterator[Path]:
         file.write(origin.data)
         file.flush()
         yield Path(file.name)
+
+
+def _clean(text: str) -> str:
+    """Half characters, which no encoding has, become question marks."""
+    return plain(text.encode("utf-8", "replace").decode())
 
 
 def _handle(pipe: IO[bytes] | None) -> int:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from localai.rag.index import (
     plain,
     unfinished,
 )
-from localai.rag.kept import Kept
+from localai.rag.kept import Kept, Lent
 from localai.rag.sparse import Sparse
 
 # All 50,000 passages are compared with a question in 3 ms; a graph that spares most of that takes
@@ -47,8 +47,7 @@ class EdgeIndex:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._kept = Kept(self._open, self._is_awaited)
-        self._is_wanted: Callable[[], bool] = bool
+        self._kept = Kept(self._open)
         self._unsealed = _SEALED_AT  # nobody knows what runs before this one left
 
     def create(self, dim: int) -> None:
@@ -144,16 +143,13 @@ class EdgeIndex:
             shard.optimize()
         self._unsealed = 0
 
-    def _is_awaited(self) -> bool:
-        return self._is_wanted()
-
     @contextmanager
-    def _open(self) -> Iterator[edge.EdgeShard]:
-        with alone(self._folder) as self._is_wanted:
+    def _open(self) -> Iterator[Lent[edge.EdgeShard]]:
+        with alone(self._folder) as is_wanted:
             with _translated():
                 shard = edge.EdgeShard.load(str(self._folder))
             try:
-                yield shard
+                yield shard, is_wanted
             finally:
                 shard.close()
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,16 +112,24 @@ def read(path: Path, base: Path) -> Source | Refused:
     A document is only looked at: its text is read by a process of its own.
     """
     try:
-        if path.stat().st_size > most_bytes(path.suffix):
-            return _too_large(str(path), path.suffix)
-        if is_document(path.suffix):
-            with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):  # it was one when the folder was listed
+                return Refused(str(path), "not a regular file")
+            if status.st_size > most_bytes(path.suffix):
+                return _too_large(str(path), path.suffix)
+            if is_document(path.suffix):
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return _document(str(path), shown(path, base), digest, path)
-        data = path.read_bytes()
+                return _document(str(path), shown(path, base), digest, path)
+            data = file.read(most_bytes(path.suffix))
     except OSError as error:
         return Refused(str(path), f"cannot be read: {error.strerror}", is_error=True)
     return _text(str(path), shown(path, base), data, path)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without following a link or waiting for who writes into a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def taken(key: str, name: str, held: Held) -> Source | Refused:

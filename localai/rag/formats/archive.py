@@ -11,6 +11,8 @@ from localai.rag.sources import Part
 MOST_UNPACKED = 200_000_000
 MOST_ENTRIES = 20_000
 ROWS = 40
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 
 class Unreadable(Exception):
@@ -22,13 +24,25 @@ def opened(path: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise Unreadable("broken: not an archive, as this format is") from error
+        raise Unreadable(_otherwise(path)) from error
     entries = archive.infolist()
-    if len(entries) > MOST_ENTRIES or sum(each.file_size for each in entries) > MOST_UNPACKED:
+    if len(entries) > MOST_ENTRIES:
+        raise Unreadable(f"holds more than {MOST_ENTRIES:,} files")
+    if sum(each.file_size for each in entries) > MOST_UNPACKED:
         raise Unreadable(f"unpacks to more than {MOST_UNPACKED // 1_000_000} MB")
     if any(each.flag_bits & 1 for each in entries):
         raise Unreadable("encrypted")
     return archive
+
+
+def _otherwise(path: Path) -> str:
+    """What a file is that is no archive: Office encrypts into the container of its old formats."""
+    data = path.read_bytes()
+    if not data.startswith(_OLD_OFFICE):
+        return "broken: not an archive, as this format is"
+    if _ENCRYPTED in data:
+        return "encrypted"
+    return "broken: an Office file of before 2007"
 
 
 def xml(data: bytes) -> "etree._Element":

@@ -15,6 +15,7 @@ from localai.rag.formats.archive import opened, rows, xml
 from localai.rag.sources import Part, decoded
 
 _PARAGRAPHS = 40
+_MOST_ROWS = 1 << 20  # Excel's own limit; a file may claim more
 
 
 def word(path: Path) -> Iterator[Part]:
@@ -54,7 +55,8 @@ def sheets(path: Path) -> Iterator[Part]:
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     for sheet in book.worksheets:
         sheet.reset_dimensions()  # a file may claim a million columns
-        table = ([_cell(cell) for cell in row] for row in sheet.iter_rows(values_only=True))
+        found = sheet.iter_rows(max_row=_MOST_ROWS, values_only=True)
+        table = ([_cell(cell) for cell in row] for row in found)
         yield from rows(f"{sheet.title}!", table)
 
 

@@ -6,6 +6,7 @@ document makes of this process, the one that asked goes on with the next.
 """
 
 import json
+import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -41,10 +42,12 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    for line in sys.stdin.buffer:
-        answer = json.dumps(_answer(Path(json.loads(line))))
-        sys.stdout.write(f"{answer}\n")
-        sys.stdout.flush()
+    # What a library prints must not be taken for an answer.
+    with os.fdopen(os.dup(1), "w", encoding="ascii") as answers:
+        os.dup2(2, 1)
+        for line in sys.stdin.buffer:
+            answers.write(f"{json.dumps(_answer(Path(json.loads(line))))}\n")
+            answers.flush()
 
 
 def _answer(path: Path) -> dict[str, object]:
@@ -53,7 +56,8 @@ def _answer(path: Path) -> dict[str, object]:
     except Unreadable as error:
         return {"reason": str(error)}
     except OSError as error:
-        return {"reason": f"cannot be read: {error.strerror or type(error).__name__}"}
+        reason = f"cannot be read: {error.strerror or type(error).__name__}"
+        return {"reason": reason, "is_error": error.filename is not None}
     except MemoryError:
         return {"reason": f"takes more than {MOST_MEMORY // 1_000_000} MB of memory to read"}
     except Exception as error:  # noqa: BLE001 - a stranger's document makes a library fail in any way

@@ -108,7 +108,7 @@ def _book(path: Path) -> Path:
 def _parts(documents: Documents, path: Path) -> tuple[Part, ...]:
     """What the worker reads, which is what it would read in this process."""
     found = documents.read(path)
-    assert not isinstance(found, str), found
+    assert not isinstance(found, Refused), found
     here = worker._answer(path)["parts"]
     assert here == [[part.place, part.kind, part.text] for part in found]
     return found
@@ -276,9 +276,9 @@ def test_a_hostile_document_is_refused_by_name_and_the_next_is_read(
 ) -> None:
     """Whatever it does to the one that reads it."""
     found = documents.read(make(tmp_path / f"bad.{kind}"))
-    assert isinstance(found, str), found
-    assert any(each in found for each in reason.split("|")), found
-    assert worker._answer(tmp_path / f"bad.{kind}") == {"reason": found}
+    assert isinstance(found, Refused), found
+    assert any(each in found.reason for each in reason.split("|")), found
+    assert worker._answer(tmp_path / f"bad.{kind}") == {"reason": found.reason}
     assert _parts(documents, _pdf(tmp_path / "good.pdf", "Still here."))
 
 
@@ -286,7 +286,7 @@ def test_one_that_takes_too_long_is_left(tmp_path: Path) -> None:
     """The next one gets a worker of its own."""
     impatient = Documents(longest_s=0.001)
     file = _sheet(tmp_path / "a.xlsx", rows=2000)
-    assert impatient.read(file) == "not read within 0 seconds"
+    assert impatient.read(file) == Refused(file, "not read within 0 seconds", is_error=True)
     impatient.close()
     patient = Documents()
     patient._running().kill()
