@@ -42,7 +42,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     # What a library prints must not be taken for an answer.
-    with open(os.dup(1), "w", encoding="ascii") as answers:
+    with os.fdopen(os.dup(1), "w", encoding="ascii") as answers:
         os.dup2(2, 1)
         for line in sys.stdin.buffer:
             answers.write(f"{json.dumps(_read(Path(json.loads(line))))}\n")
