@@ -140,6 +140,7 @@ class EdgeIndex:
     def _seal(self) -> None:
         """Seal what is to be sealed, after others had their turn; it may as well be done later."""
         with suppress(Conflict), self._kept.lent(is_kept=False) as shard, _translated():
+            shutil.rmtree(self._folder / "temp_segments", ignore_errors=True)  # of a crash
             shard.optimize()
         self._unsealed = 0
 

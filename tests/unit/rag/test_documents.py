@@ -286,7 +286,8 @@ def test_one_that_takes_too_long_is_left(tmp_path: Path) -> None:
     """The next one gets a worker of its own."""
     impatient = Documents(longest_s=0.001)
     file = _sheet(tmp_path / "a.xlsx", rows=2000)
-    assert impatient.read(file) == Refused(file, "not read within 0 seconds", is_error=True)
+    slow = Refused(str(file), "not read within 0 seconds", is_error=True)
+    assert impatient.read(file) == slow
     impatient.close()
     patient = Documents()
     patient._running().kill()
