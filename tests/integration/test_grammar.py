@@ -16,7 +16,7 @@ from llama_cpp import llama_cpp as lib
 from localai.core.errors import Unavailable
 from localai.infer import answer, grammar, llamacpp, sampler, schema
 from localai.infer.engine import FREE, Delta, Form, Message, Sampling, ToolCall, ToolSpec
-from localai.rag.prompt import _CODE, cited
+from localai.rag.citations import _CODE, cited
 
 ASKED = [Message("user", "go")]
 TAG, END = "<tool_call>", "</tool_call>"
@@ -259,7 +259,7 @@ def test_citations_are_of_passages_that_are_there(model: Model) -> None:
         deltas = list(engine.stream(ASKED, sampling=_wild(seed), form=Form(citations=12)))
         text = _said(deltas)
         assert deltas[-1].finish == "stop"
-        assert cited(text, 12) == text
+        assert cited(text, 12) == (text, 0)
         assert _cites_well(text, 12)
         found += len(re.findall(r"\[\d", text))
     assert found > 20
@@ -323,7 +323,7 @@ def test_the_grammar_reads_code_as_the_cleaning_does(
     """What the one lets pass, the other leaves alone, and nothing more is refused."""
     passes = _accepts(model(), grammar.citations(passages), text)
     assert passes == _cites_well(text, passages)
-    assert not passes or cited(text, passages) == text
+    assert not passes or cited(text, passages) == (text, 0)
 
 
 @pytest.mark.parametrize(

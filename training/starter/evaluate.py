@@ -23,7 +23,7 @@ from localai.app import App
 from localai.core.errors import LocalaiError
 from localai.infer.engine import Engine, Form, Sampling
 from localai.infer.library import STARTER
-from localai.rag.prompt import cited
+from localai.rag.citations import cited
 
 SEED = 20_261_121
 
@@ -121,7 +121,7 @@ class Examination:
         deltas = self._engine.stream(
             messages, sampling=Sampling(temperature=0), form=Form(citations=count)
         )
-        return cited("".join(delta.text for delta in deltas).strip(), count)
+        return cited("".join(delta.text for delta in deltas).strip(), count)[0]
 
     def _chat(self, exchange: Exchange) -> str:
         """What `ai chat` answers; a call, where none was wanted, shows as its name."""
