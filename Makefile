@@ -24,6 +24,7 @@ prove: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/rag.py
 	$(BIN)/python benchmarks/governance.py --only checks decisions million
 
 check: $(VENV)/.ready

@@ -78,7 +78,7 @@ class EdgeIndex:
             shard.update(_BY_FILE)
             shard.flush()
             shard.close()
-            _limit_log(new / "edge_config.json")
+            _limit_log(new)
             new.rename(self._folder)
 
     def destroy(self) -> None:
@@ -155,14 +155,16 @@ class EdgeIndex:
                 shard.close()
 
 
-def _limit_log(config: Path) -> None:
-    """Let the log have files of 4 MB, none of them in advance; its own way takes 100 MB of disk.
+def _limit_log(folder: Path) -> None:
+    """Let the log of a new shard have files of 4 MB, none in advance; its own way takes 100 MB.
 
     The engine reads these options and has no call to set them.
     """
+    config = folder / "edge_config.json"
     options = {"segment_capacity": 4 << 20, "segment_queue_len": 0, "retain_closed": 1}
     own = json.loads(config.read_text(encoding="utf-8"))
     config.write_text(json.dumps(own | {"wal_options": options}), encoding="utf-8")
+    shutil.rmtree(folder / "wal")  # made again when the shard is opened, by these options
 
 
 def _point(point: Point) -> edge.Point:

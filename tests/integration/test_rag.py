@@ -146,6 +146,17 @@ def test_a_lock_that_is_never_given_back_ends_in_a_conflict(
     assert sources(here.rag.query(READER, "otter"))[0] == "00.md"
 
 
+def test_who_waits_for_an_index_gets_it_between_two_questions(here: Room, documents: Path) -> None:
+    """What one question opened stays open for the next, but not for long where others want it."""
+    here.rag.index(WRITER, [documents])
+    folder = here.data / here.catalog.get("default").directory
+    here.rag.query(READER, "otter")
+    with process(HOLDER, folder) as holding:
+        assert heard(holding) == "held"
+        holding.communicate()
+    assert sources(here.rag.query(READER, "otter"))[0] == "00.md"
+
+
 def test_another_program_that_holds_the_shard_is_named_as_such(here: Room, documents: Path) -> None:
     """Not ours, so it does not know our lock; the engine's own holds."""
     import qdrant_edge

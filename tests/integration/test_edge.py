@@ -1,0 +1,64 @@
+"""What the edge engine is made to do beyond what every index does."""
+
+from pathlib import Path
+
+import pytest
+import qdrant_edge
+
+from localai.rag import edge
+from localai.rag.edge import EdgeIndex
+from localai.rag.index import Fusion, Point, Search
+from localai.rag.sparse import Sparse
+
+WORD = Search(Sparse((7,), (1.0,)), None, Fusion(10, 1.0, 0.5), limit=100)
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EdgeIndex:
+    """One that seals every ten passages."""
+    monkeypatch.setattr(edge, "_SEALED_AT", 10)
+    sealing = qdrant_edge.EdgeOptimizersConfig(indexing_threshold=1, default_segment_number=64)
+    monkeypatch.setattr(edge, "_SEALING", sealing)
+    made = EdgeIndex(tmp_path / "passages")
+    made.create(64)
+    return made
+
+
+def _points(first: int) -> list[Point]:
+    return [
+        Point(f"{number:032x}", [1.0] * 64, Sparse((7, number + 10), (1.0, 1.0)), {"file": "a"})
+        for number in range(first, first + 10)
+    ]
+
+
+def _segments(folder: Path) -> int:
+    return len(list((folder / "segments").iterdir()))
+
+
+def test_what_is_sealed_is_found_replaced_and_forgotten(index: EdgeIndex, tmp_path: Path) -> None:
+    """As what is not; and every opening has less to sort."""
+    before = _segments(tmp_path / "passages")
+    for first in (0, 10, 20):
+        index.write(_points(first))
+    assert _segments(tmp_path / "passages") > before
+    assert len(index.search(WORD)) == index.count() == 30
+    index.write(_points(10))
+    assert len(index.search(WORD)) == index.count() == 30
+    index.forget(["a"])
+    assert index.count() == 0
+
+
+def test_what_a_crash_left_of_sealing_goes_with_the_next(index: EdgeIndex, tmp_path: Path) -> None:
+    """The engine itself leaves it forever."""
+    left = tmp_path / "passages" / "temp_segments" / "segment_builder_x"
+    left.mkdir(parents=True)
+    index.write(_points(0))
+    assert not left.exists()
+
+
+def test_the_log_of_the_engine_stays_small(index: EdgeIndex, tmp_path: Path) -> None:
+    """It would take a hundred megabytes for an empty collection."""
+    for first in range(0, 100, 10):
+        index.write(_points(first))
+    log = sum(file.stat().st_size for file in (tmp_path / "passages" / "wal").iterdir())
+    assert log < 20_000_000
