@@ -7,10 +7,11 @@ import qdrant_edge
 
 from localai.rag import edge
 from localai.rag.edge import EdgeIndex
-from localai.rag.index import Fusion, Point, Search
+from localai.rag.fusion import Fusion
+from localai.rag.index import Point, Search
 from localai.rag.sparse import Sparse
 
-WORD = Search(Sparse((7,), (1.0,)), None, Fusion(10, 1.0, 0.5), limit=100)
+WORD = Search(Sparse((7,), (1.0,)), None, Fusion(meaning=0.5), limit=100)
 
 
 @pytest.fixture
