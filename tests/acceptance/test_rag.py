@@ -111,6 +111,7 @@ def test_an_answer_cites_its_passages(ai: Ai, folder: Path, with_model: Callable
     assert ai("rag", "query", "tomatoes", "--no-answer", "--json").json["answer"] is None
 
 
+@pytest.mark.prove
 def test_a_conversation_over_documents_lists_what_it_cites(
     ai: Ai, folder: Path, with_model: Callable[..., str]
 ) -> None:
@@ -187,6 +188,7 @@ def test_a_watch_takes_in_what_changes_until_ctrl_c(ai: Ai, folder: Path) -> Non
     assert ai("rag", "index", folder, "--exclude", "draft*", "--json").json["unchanged"] == 3
 
 
+@pytest.mark.prove
 def test_a_collection_is_described_and_moves_to_another_home(
     ai: Ai, folder: Path, tmp_path: Path
 ) -> None:

@@ -17,6 +17,9 @@ NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:9"}
 MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 
 
+pytestmark = pytest.mark.prove  # half a minute
+
+
 @pytest.fixture
 def server() -> Iterator[Hub]:
     """A hub that has the model which `ai init` offers."""

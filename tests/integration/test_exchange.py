@@ -275,8 +275,8 @@ exchanging(room(Path(sys.argv[1]))).import_(
 """
 
 
-@pytest.mark.counted
 @pytest.mark.timeout(900)
+@pytest.mark.prove
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_an_import_that_is_stopped_leaves_no_collection(
     here: Room, there: Room, documents: Path, tmp_path: Path, ending: signal.Signals

@@ -20,7 +20,7 @@ from localai.rag.kept import Kept
 
 TESTS = Path(__file__).parents[1]
 IS_FULL = os.environ.get("PROVE") == "1"
-KILLS = 25 if IS_FULL else 2  # of each verb
+KILLS = 17 if IS_FULL else 2  # of each verb
 _CALLS = "write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,unlink,unlinkat,mkdir"
 _LIST = "otter badger heron lynx magpie newt owl pike quail raven seal toad vole"
 ANIMALS = _LIST.split()
@@ -104,7 +104,8 @@ def _passages(here: Room) -> Passages:
 def _judge(home: Path, documents: Path, said: Sequence[str], verb: str, clean: Passages) -> None:
     """At once a question works and what was told is there; the next run ends as without a crash."""
     here = room(home)
-    told = dict(line.split()[::-1] for line in said)
+    # One that outlived the step it was to die at says last how many there were.
+    told = dict(line.split()[::-1] for line in said if " " in line)
     try:
         found = here.rag.query(READER, "which animal sleeps")
     except NotFound:
@@ -140,7 +141,7 @@ def _spread(steps: int) -> list[int]:
     return sorted({1 + place * steps // KILLS + steps // KILLS // 2 for place in range(KILLS)})
 
 
-@pytest.mark.counted
+@pytest.mark.prove
 @pytest.mark.parametrize("verb", ["index", "change", "remove"])
 def test_kill_9_between_any_two_steps_loses_and_leaves_nothing(
     tmp_path: Path, homes: dict[str, Path], documents: Path, clean: Passages, verb: str

@@ -84,7 +84,7 @@ def _change(folder: Path, turn: int) -> None:
     (folder / f"{(turn + 7) % FILES:02}.md").unlink(missing_ok=True)
 
 
-@pytest.mark.counted
+@pytest.mark.prove
 @pytest.mark.timeout(600)
 def test_indexing_asking_and_listing_at_once_disturb_nobody(tmp_path: Path) -> None:
     """Every command ends with 0 and no complaint; in the end the index is as the folder is."""
