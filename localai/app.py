@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from localai.agent.recollection import Recollection
     from localai.agent.runner import Runner
     from localai.agent.search import Search
+    from localai.agent.tools import Registry
     from localai.approvals.gate import Gate
     from localai.approvals.past import Past
     from localai.approvals.policies import Policies
@@ -216,13 +217,19 @@ class App:
         )
 
     @cached_property
+    def tools(self) -> "Registry":
+        """The tools that there are."""
+        from localai.agent.builtin import registry
+
+        return registry()
+
+    @cached_property
     def runner(self) -> "Runner":
         """The one path on which tools run."""
-        from localai.agent.builtin import registry
         from localai.agent.runner import Rules, Runner
 
         return Runner(
-            registry(),
+            self.tools,
             self.approvals,
             self.rbac.require,
             Rules(
@@ -257,11 +264,10 @@ class App:
     @cached_property
     def policies(self) -> "Policies":
         """The rules of this home."""
-        from localai.agent.builtin import registry
         from localai.approvals.policies import Policies
 
         def tools() -> "Mapping[str, Sequence[str]]":
-            return {tool.name: list(tool.schema["properties"]) for tool in registry().all()}
+            return {tool.name: list(tool.schema["properties"]) for tool in self.tools.all()}
 
         file = self.directories.config_file.with_name("policy.toml")
         standing = self.approvals.standing.live
@@ -270,11 +276,12 @@ class App:
     @cached_property
     def past(self) -> "Past":
         """Stored requests, to try a policy on."""
-        from localai.agent.builtin import registry
         from localai.approvals.backtest import Judge
         from localai.approvals.past import Past
 
-        unconfined = frozenset(tool.name for tool in registry().all() if not tool.is_confined)
+        unconfined = frozenset(
+            tool.name for tool in self.tools.all() if not tool.confinement.is_confined
+        )
         enabled = self._is_on(keys.APPROVALS_ENABLED)
         judge = Judge(self._mode, enabled, self.rbac.roles, unconfined)
         sweep = self.approvals.sweep

@@ -183,8 +183,9 @@ class Runner:
         action = self._action(tool, arguments, workspace)
         risk = tool.risk_of(self._context(workspace), action.arguments)
         call = Subject(tool.name, action.arguments, risk, rules.roles(actor.user_id), action.cwd)
+        is_confined = tool.confinement.is_confined
         verdict = policy.decide(
-            call, rules.written(actor), rules.mode, enabled=rules.enabled, confined=tool.is_confined
+            call, rules.written(actor), rules.mode, enabled=rules.enabled, confined=is_confined
         )
         return action, risk, verdict
 
@@ -196,7 +197,7 @@ class Runner:
         workspace = Path(stored.cwd)
         action = self._action(tool, stored.arguments, workspace)
         grant = self._approvals.claim(actor, approval_id, action)
-        context = self._context(workspace, grant.action.facts)
+        context = self._context(workspace, grant.action.facts, actor)
         try:
             result = tool.function(context, **grant.action.arguments)
         except BaseException as error:
@@ -215,7 +216,7 @@ class Runner:
         if proposal.risk > Risk.LOW:
             # What may do harm is never run unless it could be written down first.
             note("tool.started", outcome=verdict.reason)
-        context = self._context(self.workspace, proposal.action.facts)
+        context = self._context(self.workspace, proposal.action.facts, actor)
         try:
             result = tool.function(context, **proposal.action.arguments)
         except BaseException as error:
@@ -231,12 +232,14 @@ class Runner:
             tool_schema_sha256=tool.schema_sha256,
             arguments=arguments,
             cwd=os.path.realpath(workspace),
-            sandbox=tool.sandbox,
+            sandbox=tool.confinement.words,
             facts=tool.facts(self._context(workspace), arguments),
         )
 
-    def _context(self, workspace: Path, facts: Facts | None = None) -> Context:
-        return Context(workspace, self._protected, facts or Facts())
+    def _context(
+        self, workspace: Path, facts: Facts | None = None, actor: Actor | None = None
+    ) -> Context:
+        return Context(workspace, self._protected, facts or Facts(), actor)
 
 
 _RAN = frozenset({"succeeded", "failed", "unknown"})
@@ -261,7 +264,7 @@ def _info(tool: Tool) -> ToolInfo:
         description=tool.description,
         risk=tool.risk.word,
         permission=tool.permission,
-        sandbox=tool.sandbox,
+        sandbox=tool.confinement.words,
         parameters=tool.schema,
     )
 

@@ -15,6 +15,8 @@ sessions = sa.Table(
     sa.Column("updated_us", sa.BigInteger, nullable=False, index=True),
     sa.Column("project", sa.Text, nullable=False, server_default=""),
     sa.Column("is_pinned", sa.Boolean, nullable=False, server_default="0"),
+    # Whether a model read in it what strangers wrote.
+    sa.Column("has_foreign", sa.Boolean, nullable=False, server_default="0"),
     sa.Index("ix_sessions_project", "user_id", "project", "updated_us"),
 )
 

@@ -12,33 +12,62 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from localai.approvals.action import Facts
 from localai.core.canonical import digest
 from localai.core.errors import Invalid, NotFound
 from localai.infer.engine import ToolSpec
-from localai.rbac.permissions import Risk
+from localai.rbac.permissions import Actor, Risk
 
 _TYPES: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where a tool works: its workspace, what it must never touch, the facts it was granted on."""
+    """Where a tool works: its workspace, what it must never touch, the facts it was granted on.
+
+    `actor` is for whom it works; None while a call is only stated or judged.
+    """
 
     workspace: Path
     protected: tuple[Path, ...] = ()
     facts: Facts = field(default_factory=Facts)
+    actor: Actor | None = None
 
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What a tool has to say; `summary` is one line for the record, `text` is for the model."""
+    """What a tool has to say; `summary` is one line for the record, `text` is for the model.
+
+    What `is_foreign` was written by strangers, such as a page of the web: whoever reads it may be
+    led astray, so what a model asks for afterwards has a higher risk.
+    """
 
     ok: bool
     text: str
     summary: str
+    is_foreign: bool = False
+
+
+class Confinement(Protocol):
+    """What keeps a tool to its work; looked at when a call is stated, not before."""
+
+    @property
+    def words(self) -> str:
+        """What holds it, as a person reads it in a request: a part of what is approved."""
+
+    @property
+    def is_confined(self) -> bool:
+        """Whether anything does."""
+
+
+@dataclass(frozen=True)
+class ByItself:
+    """A tool of our own, which does nothing but what its words say."""
+
+    words: str
+    is_confined: bool = True
 
 
 def _no_facts(_context: Context, _arguments: Mapping[str, Any]) -> Facts:
@@ -56,8 +85,7 @@ class Tool:
     function: Callable[..., ToolResult]
     permission: str
     risk: Risk
-    sandbox: str
-    is_confined: bool = True
+    confinement: Confinement
     raised_risk: Callable[[Context, Mapping[str, Any]], Risk] | None = None
     facts: Callable[[Context, Mapping[str, Any]], Facts] = _no_facts
     left_open: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from approvals_home import Home, build
 
 from localai.agent.runner import Rules, Runner
-from localai.agent.tools import Context, Registry, Tool, ToolResult
+from localai.agent.tools import ByItself, Context, Registry, Tool, ToolResult
 from localai.approvals.gate import Ask
 from localai.approvals.records import Reply
 from localai.core.errors import LocalaiError, Rejected
@@ -73,7 +73,7 @@ def append(context: Context, line: str) -> ToolResult:
 
 def runner(home: Home, workspace: Path) -> Runner:
     """A runner whose one tool leaves a trace of every run."""
-    tool = Tool("append", append, "files:write", Risk.HIGH, "none")
+    tool = Tool("append", append, "files:write", Risk.HIGH, ByItself("none"))
     return Runner(
         Registry([tool]),
         home.approvals,

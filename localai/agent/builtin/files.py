@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from localai.agent.builtin import beneath
 from localai.agent.builtin.beneath import Place
 from localai.agent.builtin.sensitive import is_credential, is_obeyed
-from localai.agent.tools import Context, Tool, ToolResult
+from localai.agent.tools import ByItself, Context, Tool, ToolResult
 from localai.approvals.action import Facts, FileFact
 from localai.core.errors import Conflict, Invalid
 from localai.core.escape import visible
@@ -22,7 +22,7 @@ MAX_WRITE = 4 << 20
 MAX_LISTED = 1_000
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
-_IN_WORKSPACE = "in localai itself, which opens nothing outside the workspace"
+_IN_WORKSPACE = ByItself("in localai itself, which opens nothing outside the workspace")
 
 Path_ = Annotated[str, "a path relative to the workspace"]
 
@@ -191,7 +191,7 @@ TOOLS = (
         function=read_file,
         permission="files:read",
         risk=Risk.LOW,
-        sandbox=_IN_WORKSPACE,
+        confinement=_IN_WORKSPACE,
         raised_risk=_reading_risk,
         facts=_file_identity,
     ),
@@ -200,7 +200,7 @@ TOOLS = (
         function=list_files,
         permission="files:read",
         risk=Risk.LOW,
-        sandbox=_IN_WORKSPACE,
+        confinement=_IN_WORKSPACE,
         facts=_file_identity,
     ),
     Tool(
@@ -208,7 +208,7 @@ TOOLS = (
         function=write_file,
         permission="files:write",
         risk=Risk.HIGH,
-        sandbox=_IN_WORKSPACE,
+        confinement=_IN_WORKSPACE,
         raised_risk=_writing_risk,
         facts=_file_content,
         left_open=("content",),

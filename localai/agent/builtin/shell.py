@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from localai.agent.builtin import beneath
-from localai.agent.tools import Context, Tool, ToolResult
+from localai.agent.tools import ByItself, Context, Tool, ToolResult
 from localai.approvals.action import Facts, FileFact, Program
 from localai.core.errors import Invalid, NotFound
 from localai.rbac.permissions import Risk
 
 TIMEOUT_S = 120
 MAX_OUTPUT = 65_536
-UNCONFINED = "none: runs unconfined with your own rights"
+UNCONFINED = ByItself("none: runs unconfined with your own rights", is_confined=False)
 
 _KEPT = ("HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 _POLL_S = 0.1
@@ -208,8 +208,7 @@ TOOLS = (
         function=run_command,
         permission="commands:run",
         risk=Risk.CRITICAL,
-        sandbox=UNCONFINED,
-        is_confined=False,
+        confinement=UNCONFINED,
         facts=_facts,
     ),
 )

@@ -13,7 +13,7 @@ from approvals_home import Home, TurnableClock
 
 from localai.agent.builtin import registry
 from localai.agent.runner import Rules, Runner
-from localai.agent.tools import Context, Registry, Tool, ToolResult
+from localai.agent.tools import ByItself, Context, Registry, Tool, ToolResult
 from localai.approvals.gate import Ask, Gate, Wait
 from localai.approvals.records import Approval, Reply, Waiting
 from localai.core.errors import (
@@ -360,7 +360,7 @@ def _failing(error: BaseException) -> Tool:
         """Fail."""
         raise error
 
-    return Tool("fail", fail, "files:write", Risk.HIGH, "none")
+    return Tool("fail", fail, "files:write", Risk.HIGH, ByItself("none"))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pytest
 
 from localai.agent.builtin import registry
-from localai.agent.tools import Context, Registry, Tool, ToolResult
+from localai.agent.tools import ByItself, Context, Registry, Tool, ToolResult
 from localai.core.errors import Invalid, NotFound
 from localai.rbac.permissions import Risk
 
@@ -33,7 +33,7 @@ def _tool(**changes: Any) -> Tool:
         "function": everything,
         "permission": "tools:run",
         "risk": Risk.MEDIUM,
-        "sandbox": "none",
+        "confinement": ByItself("none"),
     }
     return Tool(**{**plain, **changes})
 
@@ -163,8 +163,13 @@ def test_the_tools_that_ship() -> None:
 
 def test_only_run_command_is_unconfined() -> None:
     """And it says so."""
-    assert [tool.name for tool in registry().all() if not tool.is_confined] == ["run_command"]
-    assert registry().get("run_command").sandbox == "none: runs unconfined with your own rights"
+    assert [tool.name for tool in registry().all() if not tool.confinement.is_confined] == [
+        "run_command"
+    ]
+    assert (
+        registry().get("run_command").confinement.words
+        == "none: runs unconfined with your own rights"
+    )
 
 
 def test_registry_keeps_its_order() -> None:
