@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from localai.agent.loop import Agent, Request, Shape
     from localai.agent.recollection import Recollection
     from localai.agent.runner import Runner
+    from localai.agent.sandbox.tiers import Sandbox
     from localai.agent.search import Search
     from localai.agent.tools import Registry
     from localai.approvals.gate import Gate
@@ -221,7 +223,24 @@ class App:
         """The tools that there are."""
         from localai.agent.builtin import registry
 
-        return registry()
+        return registry(self.sandbox)
+
+    @cached_property
+    def sandbox(self) -> "Sandbox":
+        """Where programs run that a model asks for."""
+        from localai.agent.sandbox.process import Limits
+        from localai.agent.sandbox.tiers import Sandbox
+
+        memory, readable = (
+            self.settings[keys.SANDBOX_MEMORY] << 20,
+            self.settings[keys.SANDBOX_READABLE],
+        )
+        return Sandbox(
+            readable=readable,
+            hidden=_installed(self.workspace),
+            limits=Limits(seconds=self.settings[keys.SANDBOX_TIMEOUT], memory=memory),
+            enabled=self._is_on(keys.SANDBOX_ENABLED),
+        )
 
     @cached_property
     def runner(self) -> "Runner":
@@ -724,6 +743,14 @@ class App:
     @property
     def _anchor(self) -> Path:
         return self.directories.keys / "audit.anchor"
+
+
+def _installed(workspace: Path) -> "Sequence[Path]":
+    """Where this program itself lies, unless somebody is at work on it."""
+    places = [Path(sys.prefix) / "bin" / "ai", Path(__file__).parent]
+    if sys.prefix != sys.base_prefix:
+        places.append(Path(sys.prefix))
+    return [each for each in places if not each.is_relative_to(workspace)]
 
 
 def _shape(file: Path) -> "Shape":
