@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
     from localai.agent.grounding import Documents
     from localai.agent.history import History
-    from localai.agent.loop import Agent, Request, Shape
+    from localai.agent.loop import Agent
     from localai.agent.recollection import Recollection
     from localai.agent.runner import Runner
     from localai.agent.sandbox.tiers import Sandbox
     from localai.agent.search import Search
     from localai.agent.tools import Registry
+    from localai.agent.turn import Request, Shape
     from localai.approvals.gate import Gate
     from localai.approvals.past import Past
     from localai.approvals.policies import Policies
-    from localai.approvals.policy import Mode
+    from localai.approvals.policy import Level, Mode
     from localai.approvals.records import Approval, Reply
     from localai.approvals.service import Approvals
     from localai.core.audit import Audit
@@ -260,6 +261,7 @@ class App:
             workspace=self.workspace,
             protected=(*self.directories.all, self.models_dir, self._log_file),
             limit=self._limits.take if self._is_on(keys.RATE_LIMITS_ENABLED) else None,
+            trail=self.history,
         )
 
     @cached_property
@@ -374,8 +376,10 @@ class App:
     def agent(self) -> "Agent":
         """Conversations with a model that can call tools."""
         from localai.agent.loop import Agent
+        from localai.agent.turn import Budget
 
-        return Agent(self.history, self.runner, self.rbac.require, self._removed)
+        budget = Budget(self.settings[keys.AGENT_STEPS], self.settings[keys.AGENT_TOKENS])
+        return Agent(self.history, self.runner, self.rbac.require, self._removed, budget)
 
     @property
     def models_dir(self) -> Path:
@@ -681,14 +685,26 @@ class App:
         schema: Path | None = None,
         thinks: bool | None = None,
         documents: "Documents | None" = None,
+        autonomy: "Level" = "normal",
+        yolo: bool = False,
     ) -> "Request":
-        """One turn of a conversation, as it is asked for; `schema` is a file."""
-        from localai.agent.loop import Request
+        """One turn of a conversation, as it is asked for; `schema` is a file.
+
+        Denied where strict mode is to let something pass unasked.
+        """
+        from localai.agent.turn import Request
+        from localai.approvals.policy import Leave
         from localai.infer.engine import Sampling
 
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
         shape = _shape(schema) if schema else None
-        return Request(text, session, system, with_tools, sampling, route, shape, thinks, documents)
+        if self._mode == "strict" and (yolo or autonomy == "trusting"):
+            message = "strict mode lets no agent pass unasked"
+            raise Denied(message, hint="leave out --yolo and --autonomy trusting")
+        leave = Leave(autonomy, yolo)
+        return Request(
+            text, session, system, with_tools, sampling, route, shape, thinks, documents, leave
+        )
 
     @cached_property
     def actor(self) -> "Actor":
@@ -754,7 +770,7 @@ def _installed(workspace: Path) -> "Sequence[Path]":
 
 
 def _shape(file: Path) -> "Shape":
-    from localai.agent.loop import Shape
+    from localai.agent.turn import Shape
     from localai.infer import schema
 
     wanted = schema.read(file)

@@ -19,6 +19,16 @@ def room(context: int, fixed: int) -> int:
     return context - fixed - min(context // 4, _MOST_ANSWER)
 
 
+def fitting(described: Sequence[str], most: int, count: Callable[[str], int]) -> int:
+    """How many of these, from the first on, have `most` tokens together."""
+    taken = 0
+    for number, text in enumerate(described):
+        taken += count(text)
+        if taken > most:
+            return number
+    return len(described)
+
+
 def first_kept(messages: Sequence[Message], room: int, count: Callable[[str], int]) -> int:
     """Where what the model reads begins: at 0, or at a later question."""
     texts = [_text(message) for message in messages]
@@ -41,3 +51,18 @@ def first_kept(messages: Sequence[Message], room: int, count: Callable[[str], in
 
 def _text(message: Message) -> str:
     return "\n".join([message.content, *(call.arguments for call in message.tool_calls)])
+
+
+def clipped(text: str, most: int, count: Callable[[str], int]) -> str:
+    """The text if it has `most` tokens, else its beginning and end, with what is left out told."""
+    if len(text.encode()) <= most or (tokens := count(text)) <= most:
+        return text
+    kept = int(len(text) * most / tokens)
+    while kept > 0:
+        head, tail = kept - kept // 3, kept // 3
+        said = f"{text[:head]}\n[clipped: {len(text) - kept} of {len(text)} characters]\n"
+        shorter = said + text[len(text) - tail :]
+        if count(shorter) <= most:
+            return shorter
+        kept = kept * 9 // 10
+    return "[left out: there is no room for it]"

@@ -131,6 +131,15 @@ RATE_LIMITS_ENABLED = Key(
 RATE_LIMITS_CALLS = Key(
     "rate_limits.calls", "60/1m", rate, "How often a user may call a tool; as many at once"
 )
+AGENT_STEPS = Key(
+    "agent.steps", "20", _whole(1, 1000), "How often a model may call tools before it must answer"
+)
+AGENT_TOKENS = Key(
+    "agent.tokens",
+    "100000",
+    _whole(1),
+    "Tokens that an answer may read and write, all steps together",
+)
 SANDBOX_ENABLED = Key(
     "sandbox.enabled", "true", _boolean, "Programs run in the sandbox; strict needs it on"
 )
@@ -207,6 +216,8 @@ KEYS: dict[str, Key[Any]] = {
         APPROVALS_PENDING,
         RATE_LIMITS_ENABLED,
         RATE_LIMITS_CALLS,
+        AGENT_STEPS,
+        AGENT_TOKENS,
         SANDBOX_ENABLED,
         SANDBOX_READABLE,
         SANDBOX_TIMEOUT,

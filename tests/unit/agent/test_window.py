@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localai.agent import window
 from localai.agent.window import first_kept, room
 from localai.infer.engine import Message, ToolCall
 
@@ -90,3 +91,27 @@ def test_the_beginning_moves_forward_alone(sizes: list[int]) -> None:
         questions = sum(message.role == "user" for message in kept)
         assert _taken(kept) <= ROOM or questions == 1
         before = first
+
+
+def test_a_text_is_clipped_at_its_middle_and_says_so() -> None:
+    """Its beginning and its end stay, within the tokens that there are."""
+    text = "".join(f"{n} " for n in range(2000))
+    shorter = window.clipped(text, 300, len)
+    assert len(shorter) <= 300
+    assert shorter.startswith("0 1 2 ")
+    assert shorter.endswith("1998 1999 ")
+    assert f" of {len(text)} characters]" in shorter
+
+
+def test_a_text_that_fits_is_whole_and_one_without_room_is_named() -> None:
+    """Nothing is clipped before it must be; nothing is left of what has no place at all."""
+    assert window.clipped("short", 5, len) == "short"
+    assert window.clipped("한글", 2, len) == "한글"
+    assert window.clipped("long" * 100, 3, len) == "[left out: there is no room for it]"
+
+
+def test_the_first_tools_are_kept() -> None:
+    """As many as have room together."""
+    assert window.fitting(["aa", "bb", "c"], 4, len) == 2
+    assert window.fitting(["aa", "bb", "c"], 5, len) == 3
+    assert window.fitting(["aaaaaa"], 5, len) == 0

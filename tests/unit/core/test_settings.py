@@ -19,6 +19,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "approvals.pending": ("1", "5", "9", "0"),
     "rate_limits.enabled": ("true", "off", "Yes", "maybe"),
     "rate_limits.calls": ("60/1m", "5/30", "1/1d", "often"),
+    "agent.steps": ("1", "8", "20", "0"),
+    "agent.tokens": ("1", "1000", "90000", "many"),
     "sandbox.enabled": ("true", "off", "Yes", "maybe"),
     "sandbox.timeout": ("90s", "5m", "2h", "soon"),
     "sandbox.memory_mb": ("64", "2048", "9000", "1"),
