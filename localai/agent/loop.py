@@ -194,7 +194,7 @@ class Agent:
             return ()
         tools = self._runner.specs(actor, request.leave)
         if engine.name == STARTER:
-            tools = tuple(tool for tool in tools if tool.name in STARTER_TOOLS)
+            return tuple(tool for tool in tools if tool.name in STARTER_TOOLS)
         if not engine.context:
             return tools
         # The first are the most useful ones; in a small context the others would leave no room.
