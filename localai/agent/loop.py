@@ -25,8 +25,7 @@ from localai.agent.grounding import Documents, grounded, look_up
 from localai.agent.history import History, Turn
 from localai.agent.runner import Runner, ToolOutcome
 from localai.approvals.gate import Gate
-from localai.approvals.records import Approval, Waiting
-from localai.core.canonical import canonical
+from localai.approvals.records import Waiting
 from localai.core.errors import LocalaiError
 from localai.infer.engine import (
     DEFAULT_SAMPLING,
@@ -278,8 +277,7 @@ class Agent:
             return Called(name, arguments, False, waiting.message, waiting.approval_id)
         except LocalaiError as error:
             return Called(name, arguments, False, f"{error.category}: {error.message}")
-        result = outcome.result
-        return Called(name, arguments, result.ok, f"{_changed(outcome.approval)}{result.text}")
+        return Called(name, arguments, outcome.result.ok, outcome.told)
 
     def _messages(
         self,
@@ -333,13 +331,6 @@ def _form(request: Request, turn: _Progress, tools: Sequence[ToolSpec]) -> Form:
     # A model that is held to its citations cannot call a tool.
     citations = 0 if tools or schema else len(turn.passages)
     return Form(citations=citations, schema=schema, thinks=request.thinks)
-
-
-def _changed(approval: Approval | None) -> str:
-    """What a model must know where a person let something else run than it had asked for."""
-    if approval is None or approval.arguments == approval.proposed_arguments:
-        return ""
-    return f"run with arguments that a person changed: {canonical(approval.arguments).decode()}\n"
 
 
 def _answered(turns: Sequence[Turn]) -> Iterator[Message]:
