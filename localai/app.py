@@ -387,9 +387,9 @@ class App:
         self.database.version()  # opened here, where there is one thread
         log.adopt("mcp", "uvicorn", "starlette", "asyncio")
         if address is None:
-            stdio.serve(service.server)
+            stdio.serve(service)
         else:
-            http.serve(service.server, self.api_keys.authenticate, *address, announce)
+            http.serve(service, self.api_keys.authenticate, *address, announce)
 
     @property
     def models_dir(self) -> Path:

@@ -43,8 +43,4 @@ def serve(
     if not http and is_terminal():
         note("a program is to start this and talk to it; Ctrl-C ends it")
     address = (host or _HOST, _PORT if port is None else port) if http else None
-    call.app.serve_mcp(wait_s=seconds(wait), address=address, announce=_listens)
-
-
-def _listens(url: str) -> None:
-    note(f"listening at {url} for who has an API key (ai keys create); Ctrl-C ends it")
+    call.app.serve_mcp(wait_s=seconds(wait), address=address, announce=note)

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 import uvicorn
-from mcp.server import Server
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.transport_security import TransportSecuritySettings
@@ -25,7 +24,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localai.agent.mcp.calls import CONVERSATION
-from localai.agent.mcp.server import Context
+from localai.agent.mcp.server import Context, Service
 from localai.agent.mcp.stop import until_stopped
 from localai.core.errors import Denied, LocalaiError, Unavailable
 from localai.core.ids import new_id
@@ -38,6 +37,7 @@ MAX_CONNECTIONS = 128
 
 _ACTOR = "localai.actor"
 _STARTED = new_id()
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # Door is stricter
 
 
@@ -53,30 +53,41 @@ def caller(ctx: Context) -> Actor:
 
 
 def serve(
-    make: Callable[[], Server[Any]],
+    service: Service,
     authenticate: Callable[[str], Actor],
     host: str,
     port: int,
     announce: Callable[[str], None],
 ) -> None:
-    """Serve at the address until the process is told to end; `announce` is told where that is."""
+    """Serve at the address until the process is told to end; `announce` says where that is."""
     listening = _listening(host, port)
     name = f"[{host}]" if ":" in host else host
-    announce(f"http://{name}:{listening.getsockname()[1]}{PATH}")
-    app = make().streamable_http_app(
+    url = f"http://{name}:{listening.getsockname()[1]}{PATH}"
+    announce(f"listening at {url} for who has an API key (ai keys create); Ctrl-C ends it")
+    if host not in _LOOPBACK:
+        announce(f"{url} is not encrypted: others on the way can read what is said, and the keys")
+    app = service.server().streamable_http_app(
         streamable_http_path=PATH,
         max_request_body_size=MAX_BODY,
         max_sessions=MAX_SESSIONS,
         transport_security=_OPEN,
     )
-    anyio.run(until_stopped, partial(_serve, Door(app, authenticate, host), listening))
+    door = Door(app, authenticate, host, service.looking)
+    anyio.run(until_stopped, partial(_serve, door, listening))
 
 
 class Door:
     """Lets in who has a key and comes from no foreign page."""
 
-    def __init__(self, app: ASGIApp, authenticate: Callable[[str], Actor], host: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticate: Callable[[str], Actor],
+        host: str,
+        limiter: anyio.CapacityLimiter | None = None,
+    ) -> None:
         self._app = app
+        self._limiter = limiter
         self._authenticate = authenticate
         self._names = {"localhost", host.lower(), socket.gethostname().lower()}
 
@@ -99,7 +110,8 @@ class Door:
     async def _enter(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         """Note whose key came with the request; the answer where none did."""
         try:
-            actor = await anyio.to_thread.run_sync(self._authenticate, _key(headers))
+            key = _key(headers)
+            actor = await anyio.to_thread.run_sync(self._authenticate, key, limiter=self._limiter)
         except Denied as error:
             return _no(401, error)
         except LocalaiError as error:
@@ -171,9 +183,6 @@ def _name(address: str) -> str:
         return (urlsplit(address).hostname or "").rstrip(".")
     except ValueError:
         return ""
-
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def _no(status: int, error: LocalaiError) -> JSONResponse:

@@ -19,6 +19,7 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.server import Server
 from mcp.shared.message import SessionMessage
 
+from localai.agent.mcp.server import Service
 from localai.agent.mcp.stop import until_stopped
 
 MAX_LINE = 8 << 20
@@ -26,13 +27,13 @@ MAX_LINE = 8 << 20
 _CHUNK = 65_536
 _PIECE = 4_096  # a pipe that is ready takes so much without waiting
 _UNREADABLE = "not a JSON-RPC 2.0 message"
-_Sending = ObjectSendStream[SessionMessage]
+_LAST_WORDS_S = 1
 
 
-def serve(make: Callable[[], Server[Any]]) -> None:
+def serve(service: Service) -> None:
     """Serve the one client at the other end until it closes its side."""
     with _wires() as (source, sink):
-        anyio.run(until_stopped, lambda ending: _serve(make(), source, sink, ending))
+        anyio.run(until_stopped, lambda ending: _serve(service.server(), source, sink, ending))
 
 
 async def lines(source: int, most: int = MAX_LINE) -> AsyncIterator[bytes | None]:
@@ -76,26 +77,24 @@ async def _serve(server: Server[Any], source: int, sink: int, ending: anyio.Even
     coming, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, going = anyio.create_memory_object_stream[SessionMessage](0)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_end_with, ending, tasks.cancel_scope.cancel)
         tasks.start_soon(_take, source, coming, outgoing.clone(), ending)
         tasks.start_soon(_give, sink, going, ending)
         await server.run(incoming, outgoing, server.create_initialization_options())
-        ending.set()
-
-
-async def _end_with(ending: anyio.Event, cancel: Callable[[], None]) -> None:
-    await ending.wait()
-    cancel()
+        tasks.cancel_scope.deadline = anyio.current_time() + _LAST_WORDS_S
 
 
 async def _take(
     source: int,
     coming: ObjectSendStream[SessionMessage | Exception],
-    answers: _Sending,
+    answers: ObjectSendStream[SessionMessage],
     ending: anyio.Event,
 ) -> None:
-    """Hand on what the client says; what cannot be read is answered, and the next line is read."""
-    async with coming, answers:
+    """Hand on what the client says until it ends, or we do: to the server both are the same.
+
+    What cannot be read is answered, and the next line is read.
+    """
+    async with coming, answers, anyio.create_task_group() as tasks:
+        tasks.start_soon(_end_with, ending, tasks.cancel_scope.cancel)
         async for line in lines(source):
             if line is not None and not line.strip():
                 continue
@@ -104,7 +103,12 @@ async def _take(
                 await coming.send(message)
             else:
                 await answers.send(SessionMessage(message))
-    ending.set()
+        ending.set()
+
+
+async def _end_with(ending: anyio.Event, cancel: Callable[[], None]) -> None:
+    await ending.wait()
+    cancel()
 
 
 async def _give(sink: int, going: ObjectReceiveStream[SessionMessage], ending: anyio.Event) -> None:
