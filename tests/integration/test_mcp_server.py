@@ -178,6 +178,42 @@ def test_a_client_that_stops_waiting_leaves_a_request_that_can_be_taken_up(ai: A
     run(work)
 
 
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+def test_many_calls_at_once_are_all_answered(ai: Ai, transport: str) -> None:
+    """While five wait for a person, which hold none of the threads that work."""
+    (ai.workspace / "a.txt").write_text("hello\n")
+
+    async def work(connecting: AbstractAsyncContextManager[Client]) -> None:
+        async with connecting as client, anyio.create_task_group() as tasks:
+            asked = [anyio.Event() for _ in range(5)]
+
+            async def ask(number: int) -> None:
+                async def progress(*_: object) -> None:
+                    asked[number].set()
+
+                given = NOTE | {"content": str(number)}
+                await client.call_tool("write_file", given, progress_callback=progress)
+
+            async def read() -> None:
+                assert text(await client.call_tool("read_file", {"path": "a.txt"})) == "hello\n"
+
+            for number in range(5):
+                tasks.start_soon(ask, number)
+            for event in asked:
+                await event.wait()
+            async with anyio.create_task_group() as reading:
+                for _ in range(60):
+                    reading.start_soon(read)
+            tasks.cancel_scope.cancel()
+
+    if transport == "stdio":
+        run(lambda: work(by_stdio(ai, "--wait", "50s")))
+        return
+    with listening(ai, "--wait", "50s") as url:
+        key = key_of(ai, operator(ai))
+        run(lambda: work(by_http(url, key)))
+
+
 def test_a_conversation_that_floods_is_refused(ai: Ai) -> None:
     """One client is one conversation: five of its requests wait, and another client's do too."""
 

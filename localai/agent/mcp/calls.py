@@ -71,14 +71,19 @@ class Calls:
 
     def _check_own(self, agent: Actor, approval_id: str) -> None:
         """Raise NotFound for all that no agent of this user asked for through the protocol."""
-        unknown = NotFound(f"no request {approval_id[:40]!r} of yours", hint="give the whole id")
+        if not self._is_own(agent, approval_id):
+            message = f"no request {approval_id[:40]!r} of yours"
+            raise NotFound(message, hint="give the whole id of a call that was PENDING")
+
+    def _is_own(self, agent: Actor, approval_id: str) -> bool:
         if not _ID.fullmatch(approval_id):
-            raise unknown
-        found = self._approvals.get(agent, approval_id)
+            return False  # a prefix would list what others asked for
+        try:
+            found = self._approvals.get(agent, approval_id)
+        except NotFound:
+            return False
         is_through_us = (found.session or "").startswith(CONVERSATION)
-        is_own = (found.user_id, found.requester_kind) == (agent.user_id, "agent")
-        if not (is_own and is_through_us):
-            raise unknown
+        return is_through_us and (found.user_id, found.requester_kind) == (agent.user_id, "agent")
 
 
 def refused(error: LocalaiError) -> Told:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from urllib.parse import quote, unquote
 
-import mcp_types as types
+from mcp import types
 
 from localai.core.errors import Invalid, NotFound
 from localai.rag.prompt import RULES, asked

@@ -14,8 +14,8 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import mcp_types as types
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
+from mcp import types
 from mcp.server import Server
 from mcp.shared.message import SessionMessage
 
