@@ -286,30 +286,77 @@ def test_lines_that_are_no_messages_are_answered_and_the_next_one_is_read(ai: Ai
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_ctrl_c_ends_the_server_and_what_its_tools_run(ai: Ai) -> None:
-    """Exit 130, no traceback, no program left behind."""
+@pytest.mark.parametrize(
+    ("way", "code", "said"),
+    [
+        ("Ctrl-C", 130, "ai: interrupted\n"),
+        ("SIGTERM", 0, ""),
+        ("its input ends", 0, ""),
+        ("nobody hears it", 0, ""),
+    ],
+)
+def test_the_server_ends_and_with_it_what_its_tools_run(
+    ai: Ai, way: str, code: int, said: str
+) -> None:
+    """No traceback, no program left behind, and the record says how it ended."""
     command = {"argv": ["sh", "-c", "echo > started; sleep 6543"]}
+    call = {"name": "run_command", "arguments": command}
+    asking = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}
     with ai.start("mcp", "serve", "--wait", "50s") as process:
         assert process.stdin is not None
-        call = {"name": "run_command", "arguments": command}
-        said = (
-            INITIALIZE,
-            {"jsonrpc": "2.0", "method": "notifications/initialized"},
-            {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call},
-        )
-        process.stdin.write("".join(f"{json.dumps(each)}\n" for each in said))
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(f"{json.dumps(INITIALIZE)}\n{json.dumps(asking)}\n")
         process.stdin.flush()
         assert ai("approve", _waiting(ai)).code == 0
         _until((ai.workspace / "started").exists)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
-        assert process.stderr is not None
-        assert process.stderr.read() == "ai: interrupted\n"
-    assert not any(
-        "6543" in (each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])
-    )
+        if way == "its input ends":
+            process.stdin.close()
+        elif way == "nobody hears it":
+            process.stdout.close()
+            process.stdin.write('{"jsonrpc": "2.0", "id": 3, "method": "ping"}\n')
+            process.stdin.flush()
+        else:
+            process.send_signal(signal.SIGINT if way == "Ctrl-C" else signal.SIGTERM)
+        assert (process.wait(30), process.stderr.read()) == (code, said)
+    running = psutil.process_iter(["cmdline"])
+    assert not any("6543" in (each.info["cmdline"] or ()) for each in running)
     ended = ai("approvals", "list", "--json").json["items"][0]
     assert (ended["status"], ended["outcome"]) == ("failed", "ended by SIGTERM")
+
+
+def test_what_is_allowed_for_a_conversation_is_allowed_to_that_client_alone(ai: Ai) -> None:
+    """Another client, or the same one started anew, asks again."""
+
+    async def work() -> None:
+        async with by_stdio(ai, "--wait", "0") as client:
+            waiting = data(await client.call_tool("write_file", NOTE))
+            done = await typed(ai, "approve", waiting["approval_id"], "--session", "-y")
+            assert done.code == 0
+            assert text(await client.call_tool("write_file", NOTE)) == "wrote 9 bytes to note.txt"
+        async with by_stdio(ai, "--wait", "0") as client:
+            assert data(await client.call_tool("write_file", NOTE))["status"] == "pending"
+
+    run(work)
+
+
+def test_a_key_in_the_environment_says_for_whom_the_program_works(ai: Ai) -> None:
+    """Its permissions alone hold, and a key that is none starts nothing."""
+    words = ("keys", "create", "--user", operator(ai), "--json")
+    limits = [f"--permission={each}" for each in ("tools:read", "tools:run", "files:read")]
+    key = ai(*words, *limits).json["key"]
+
+    async def work() -> None:
+        async with by_stdio(ai, LOCALAI_API_KEY=key) as client:
+            names = [tool.name for tool in (await client.list_tools()).tools]
+            assert names == ["read_file", "list_files", "approval_result"]
+            refused = await client.call_tool("write_file", NOTE)
+            assert data(refused)["category"] == "denied"
+            assert (await client.list_resources()).resources == []
+            assert (await client.list_prompts()).prompts == []
+
+    run(work)
+    assert ai("mcp", "serve", LOCALAI_API_KEY="lai_wrong").code == 3
 
 
 def test_over_http_only_a_key_that_holds_comes_in(ai: Ai) -> None:
