@@ -57,9 +57,11 @@ def listening(ai: Ai, *options: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def by_http(url: str, key: str, *, mode: str = "auto") -> AsyncIterator[Client]:
+async def by_http(
+    url: str, key: str, *, mode: str = "auto", headers: Mapping[str, str] | None = None
+) -> AsyncIterator[Client]:
     """A client that comes with a key."""
-    given = {"Authorization": f"Bearer {key}"}
+    given = {"Authorization": f"Bearer {key}", **(headers or {})}
     http = httpx2.AsyncClient(headers=given, timeout=60)
     transport = streamable_http_client(url, http_client=http)
     async with http, Client(transport, mode=mode) as client:

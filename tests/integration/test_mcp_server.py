@@ -111,6 +111,7 @@ def test_an_agent_has_no_tool_to_approve_with(ai: Ai, connect: Connect) -> None:
                 assert (refused.is_error, data(refused)["category"]) == (True, "not_found")
             shown = await typed(ai, "approvals", "show", waiting["approval_id"], "--json")
             assert (shown.json["status"], shown.json["requester_kind"]) == ("pending", "agent")
+            assert shown.json["reason"] == "asked for through MCP by mcp 0.1.0"
 
     run(work)
 
@@ -231,6 +232,22 @@ def test_a_conversation_that_floods_is_refused(ai: Ai) -> None:
             assert data(await client.call_tool("approval_result", waiting))["status"] == "pending"
 
     run(work)
+
+
+def test_a_session_that_a_client_makes_up_is_no_new_conversation(ai: Ai) -> None:
+    """Clients without sessions are one conversation for each key, whatever they send."""
+    key = key_of(ai, operator(ai))
+
+    async def work(url: str) -> None:
+        told = []
+        for number in range(6):
+            made_up = {"Mcp-Session-Id": str(number)}
+            async with by_http(url, key, mode="2026-07-28", headers=made_up) as client:
+                told.append(data(await client.call_tool("write_file", NOTE))["status"])
+        assert told == ["pending"] * 5 + ["refused"]
+
+    with listening(ai, "--wait", "0") as url:
+        run(lambda: work(url))
 
 
 def test_bad_calls_are_answered_and_the_server_stays(ai: Ai) -> None:

@@ -41,15 +41,17 @@ class Calls:
         self._approvals = approvals
         self._gate = gate
 
-    def begin(self, agent: Actor, name: str, arguments: str) -> Told | Approval:
+    def begin(
+        self, agent: Actor, name: str, arguments: str, reason: str | None = None
+    ) -> Told | Approval:
         """Run a tool with arguments as JSON text; the request, where a person must be asked."""
 
         def run() -> ToolOutcome:
             if len(arguments) > MAX_ARGUMENTS:
                 message = f"the arguments have {len(arguments)} characters"
                 raise Invalid(message, hint=f"{MAX_ARGUMENTS} are the most")
-            gate = self._gate(agent)
-            return self._runner.run(agent, name, arguments, gate, session=agent.session)
+            gate, session = self._gate(agent), agent.session
+            return self._runner.run(agent, name, arguments, gate, reason=reason, session=session)
 
         return _told(run)
 

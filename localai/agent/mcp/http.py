@@ -19,6 +19,7 @@ import uvicorn
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -48,7 +49,10 @@ def caller(ctx: Context) -> Actor:
     """
     assert ctx.request is not None  # noqa: S101 - HTTP always has one
     actor: Actor = ctx.request.scope[_ACTOR]
-    named = f"{_STARTED} {actor.key} {ctx.request.headers.get('mcp-session-id', '')}"
+    # Where there are sessions the SDK knows this one; elsewhere the header is what anybody wrote.
+    has_sessions = ctx.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS
+    session = ctx.request.headers.get("mcp-session-id", "") if has_sessions else ""
+    named = f"{_STARTED} {actor.key} {session}"
     return actor.agent(CONVERSATION + hashlib.sha256(named.encode()).hexdigest()[:16])
 
 

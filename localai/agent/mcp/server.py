@@ -33,6 +33,7 @@ RESULT = "approval_result"
 _WORKING = 6
 _LOOKING = 4
 _POLL_S = 0.25
+_NAME = 80
 _INSTRUCTIONS = (
     "Tools of localai work in the user's workspace, under the user's role. A call of high risk "
     f"waits until a person approves it on that machine. A result that says PENDING has not run: "
@@ -118,7 +119,8 @@ class Service:
                 begin = partial(self._calls.take, agent, approval_id)
             else:
                 wait_s = self._wait_s
-                begin = partial(self._calls.begin, agent, params.name, json.dumps(arguments))
+                given = json.dumps(arguments)
+                begin = partial(self._calls.begin, agent, params.name, given, _program(ctx))
         except LocalaiError as error:
             return _result(refused(error))
         came = await self._work(begin)
@@ -188,6 +190,15 @@ def _wanted(arguments: Mapping[str, Any]) -> tuple[str, float]:
         message = f"{RESULT} takes an id and, if wanted, wait_s"
         raise Invalid(message, hint='as in {"id": "0123456789abcdef", "wait_s": 20}')
     return approval_id, min(wait_s, LONGEST_WAIT_S)
+
+
+def _program(ctx: Context) -> str | None:
+    """The client by its own name, for the person who decides: nobody has checked it."""
+    client = ctx.session.client_params
+    if client is None:
+        return None
+    name, version = client.client_info.name[:_NAME], client.client_info.version[:_NAME]
+    return f"asked for through MCP by {name} {version}"
 
 
 def _tool(info: ToolInfo) -> types.Tool:
