@@ -1,12 +1,13 @@
 """Who is let in at the port."""
 
+import socket
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
 
-from localai.agent.mcp.http import Door
+from localai.agent.mcp.http import Door, _listening
 from localai.core.errors import Denied, Unavailable
 from localai.rbac.permissions import Actor
 
@@ -110,6 +111,14 @@ def test_the_name_that_it_listens_at_is_ours() -> None:
 def test_no_foreign_page_may_ask(origin: str, status: int) -> None:
     """Whatever it was given."""
     assert ask(KEY | {"Origin": origin})[0] == status
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    """With the option that takes another one."""
+    refused = pytest.raises(Unavailable, match="cannot be listened on")
+    with socket.create_server(("127.0.0.1", 0)) as taken, refused as told:
+        _listening("127.0.0.1", taken.getsockname()[1])
+    assert told.value.hint == "ai mcp serve --http --port N"
 
 
 def test_strangers_are_sent_away_before_a_key_is_looked_at() -> None:
