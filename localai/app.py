@@ -381,6 +381,39 @@ class App:
         budget = Budget(self.settings[keys.AGENT_STEPS], self.settings[keys.AGENT_TOKENS])
         return Agent(self.history, self.runner, self.rbac.require, self._removed, budget)
 
+    def serve_mcp(
+        self,
+        *,
+        wait_s: float,
+        address: tuple[str, int] | None,
+        announce: Callable[[str], None],
+    ) -> None:
+        """Lend tools and documents to another program until it leaves, over standard input.
+
+        With an address (host and port) to all that come there with an API key, until Ctrl-C.
+        """
+        from localai.agent.mcp import http, stdio
+        from localai.agent.mcp.calls import CONVERSATION, Calls
+        from localai.agent.mcp.server import Context, Service
+        from localai.agent.mcp.shelf import Shelf
+        from localai.core import log
+        from localai.core.ids import new_id
+
+        agent = None if address else self.actor.agent(CONVERSATION + new_id())
+
+        def who(ctx: "Context") -> "Actor":
+            return agent or http.caller(ctx)
+
+        calls = Calls(self.runner, self.approvals, self.gate)
+        shelf = Shelf(self.rag, self.rbac.permissions)
+        service = Service(who, calls, shelf, self.runner, self.rbac.permissions, wait_s=wait_s)
+        self.database.version()  # opened here, where there is one thread
+        log.adopt("mcp", "uvicorn", "starlette", "asyncio")
+        if address is None:
+            stdio.serve(service)
+        else:
+            http.serve(service, self.api_keys.authenticate, *address, announce)
+
     @property
     def models_dir(self) -> Path:
         """Where model files lie."""

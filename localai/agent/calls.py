@@ -15,8 +15,7 @@ from localai.agent.runner import Runner, ToolOutcome
 from localai.agent.turn import MOST_ALIKE, Progress, Proposed
 from localai.approvals.gate import Gate
 from localai.approvals.policy import Leave
-from localai.approvals.records import Approval, Waiting
-from localai.core.canonical import canonical
+from localai.approvals.records import Waiting
 from localai.core.errors import Denied, LocalaiError
 from localai.infer.engine import Engine
 from localai.rbac.permissions import Actor
@@ -96,12 +95,4 @@ class Calls:
         except LocalaiError as error:
             hint = f" ({error.hint})" if error.hint else ""
             return Called(name, arguments, False, f"{error.category}: {error.message}{hint}")
-        result = outcome.result
-        return Called(name, arguments, result.ok, f"{_changed(outcome.approval)}{result.text}")
-
-
-def _changed(approval: Approval | None) -> str:
-    """What a model must know where a person let something else run than it had asked for."""
-    if approval is None or approval.arguments == approval.proposed_arguments:
-        return ""
-    return f"run with arguments that a person changed: {canonical(approval.arguments).decode()}\n"
+        return Called(name, arguments, outcome.result.ok, outcome.told)

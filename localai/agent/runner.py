@@ -16,7 +16,7 @@ from localai.approvals.records import Approval, Proposal, granted
 from localai.approvals.rules import Rule, Subject
 from localai.approvals.service import Approvals
 from localai.approvals.standing import Scope, Standing
-from localai.core.canonical import parse_object
+from localai.core.canonical import canonical, parse_object
 from localai.core.errors import Denied, LocalaiError
 from localai.core.records import Page
 from localai.infer.engine import ToolSpec
@@ -41,6 +41,15 @@ class ToolOutcome:
 
     result: ToolResult
     approval: Approval | None
+
+    @property
+    def told(self) -> str:
+        """What whoever called reads, first of all where a person let something else run."""
+        approval = self.approval
+        if approval is None or approval.arguments == approval.proposed_arguments:
+            return self.result.text
+        changed = canonical(approval.arguments).decode()
+        return f"run with arguments that a person changed: {changed}\n{self.result.text}"
 
 
 @dataclass(frozen=True)

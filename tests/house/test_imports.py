@@ -29,14 +29,18 @@ HEAVY = {
     "keyring",
     "llama_cpp",
     "lxml",
+    "mcp",
+    "mcp_types",
     "numpy",
     "onnxruntime",
     "pynvml",
     "qdrant_client",
     "qdrant_edge",
     "sqlalchemy.orm",
+    "starlette",
     "tree_sitter",
     "tokenizers",
+    "uvicorn",
     "watchfiles",
 }
 # What a command that reads nothing does not load either.
@@ -45,6 +49,7 @@ HEAVIER_THAN_HELP = {"cryptography", "psutil", "pysqlite3", "sqlalchemy", "sqlit
 # Each foreign library and the file, the files or the folder that wrap it.
 WRAPPED = {
     "alembic": {"migrations"},
+    "anyio": {f"agent/mcp/{name}.py" for name in ("http", "server", "stdio", "stop")},
     "cryptography": {"core/vault.py"},
     "fastembed": {"rag/embed.py", "rag/rerank.py"},
     "gguf": {"infer/gguf_file.py"},
@@ -61,6 +66,7 @@ WRAPPED = {
     "pypdf": {"rag/formats/pdf.py"},
     "trafilatura": {"rag/formats/web.py"},
     "llama_cpp": {"infer/llamacpp.py", "infer/sampler.py"},
+    "mcp": {f"agent/mcp/{name}.py" for name in ("http", "server", "shelf", "stdio")},
     "mmh3": {"rag/sparse.py"},
     "pynvml": {"infer/nvidia.py"},
     "pysqlite3": {"core/db.py"},
@@ -68,8 +74,10 @@ WRAPPED = {
     "qdrant_edge": {"rag/edge.py"},
     "rfc8785": {"core/canonical.py"},
     "sqlite3": {"core/db.py"},
+    "starlette": {"agent/mcp/http.py"},
     "tomlkit": {"core/config_file.py"},
     "tree_sitter": {"rag/formats/code.py"},
+    "uvicorn": {"agent/mcp/http.py"},
     "watchfiles": {"rag/changes.py"},
 }
 
