@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from localai.agent.grounding import Documents
     from localai.agent.history import History
     from localai.agent.loop import Agent, Request, Shape
+    from localai.agent.mcp.client import Connections
+    from localai.agent.mcp.servers import Servers
     from localai.agent.recollection import Recollection
     from localai.agent.runner import Runner
     from localai.agent.search import Search
@@ -111,7 +113,7 @@ class App:
         """Give back what was opened."""
         if engines := self.__dict__.get("engines"):
             engines.close()
-        for name in ("server", "qdrant"):
+        for name in ("server", "qdrant", "mcp_connections"):
             if server := self.__dict__.get(name):
                 server.close()
         if "rbac" in self.__dict__:
@@ -218,10 +220,32 @@ class App:
 
     @cached_property
     def tools(self) -> "Registry":
-        """The tools that there are."""
+        """The tools that there are: ours, and those taken from MCP servers."""
         from localai.agent.builtin import registry
+        from localai.agent.mcp.foreign import Foreign
+        from localai.agent.tools import Registry
 
-        return registry()
+        return Registry((*registry().all(), *Foreign(self.mcp, self._mcp_speaker).tools()))
+
+    @cached_property
+    def mcp(self) -> "Servers":
+        """The MCP servers whose tools are ours."""
+        from localai.agent.mcp.servers import Servers
+
+        void = self.approvals.standing.void
+        base = (self.database, self.audit, self.clock, self.rbac.require)
+        return Servers(*base, self._mcp_speaker, void)
+
+    def _mcp_speaker(self) -> "Connections":
+        return self.mcp_connections
+
+    @cached_property
+    def mcp_connections(self) -> "Connections":
+        """The MCP servers that this process speaks with."""
+        from localai.agent.mcp.client import Connections
+        from localai.agent.mcp.launch import launch
+
+        return Connections(partial(launch, find=self.secrets.find))
 
     @cached_property
     def runner(self) -> "Runner":
@@ -267,7 +291,7 @@ class App:
         from localai.approvals.policies import Policies
 
         def tools() -> "Mapping[str, Sequence[str]]":
-            return {tool.name: list(tool.schema["properties"]) for tool in self.tools.all()}
+            return {tool.name: tool.arguments for tool in self.tools.all()}
 
         file = self.directories.config_file.with_name("policy.toml")
         standing = self.approvals.standing.live

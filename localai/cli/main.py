@@ -31,6 +31,7 @@ NOUNS = {
     "reject": "Reject requests; whoever asked reads the reason.",
     "tools": "What an agent can do here.",
     "policy": "Which calls run, wait or are refused.",
+    "mcp": "Tools of other programs, by the Model Context Protocol.",
     "users": "Who may use this home.",
     "roles": "What users may do.",
     "keys": "API keys: who calls from elsewhere.",

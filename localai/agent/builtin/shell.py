@@ -63,7 +63,7 @@ def run_command(
 ) -> ToolResult:
     """Run a program and return its exit code and output."""
     place = beneath.locate(context, cwd)
-    program = context.facts.program or _program(argv[0], place.path)
+    program = context.facts.program or find_program(argv[0], place.path)
     try:
         process = subprocess.Popen(  # noqa: S603 - what a person approved, by its resolved path
             argv,
@@ -161,13 +161,13 @@ def _facts(context: Context, arguments: Mapping[str, Any]) -> Facts:
         raise NotFound(f"no directory {cwd} in the workspace")
     spelled = json.dumps(environment(), sort_keys=True)
     return Facts(
-        program=_program(argv[0], place.path),
+        program=find_program(argv[0], place.path),
         environment_sha256=hashlib.sha256(spelled.encode()).hexdigest(),
-        files=(beneath.identity(place), *_named(argv[1:], place.path)),
+        files=(beneath.identity(place), *named_files(argv[1:], place.path)),
     )
 
 
-def _named(arguments: Sequence[str], cwd: Path) -> Iterator[FileFact]:
+def named_files(arguments: Sequence[str], cwd: Path) -> Iterator[FileFact]:
     """The files that the arguments name: a script that changes is another action."""
     for argument in dict.fromkeys(arguments):
         path = os.path.join(cwd, argument)  # noqa: PTH118 - Path raises for an overlong name
@@ -187,7 +187,8 @@ def _content(path: Path) -> FileFact:
     return FileFact(str(path), exists=True, **identity, size=found.st_size, sha256=digest)
 
 
-def _program(name: str, cwd: Path) -> Program:
+def find_program(name: str, cwd: Path) -> Program:
+    """The file that a command's first word means there; NotFound where there is none."""
     found = shutil.which(str(cwd / name) if "/" in name else name, path=environment()["PATH"])
     if found is None:
         raise NotFound(f"no program {name}", hint="give a program on PATH, or a path to one")

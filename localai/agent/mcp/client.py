@@ -1,0 +1,318 @@
+"""The connections to MCP servers, by the official SDK; with server.py the only file that has it.
+
+The SDK is asynchronous: one event loop runs in one thread of this process, and what is outside
+waits for it, never without a limit. A server is reached at its first call and kept; what is asked
+for is a list of tools or one call. What the server asks of us is refused, what it logs is dropped.
+"""
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import httpx2
+import mcp_types as types
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
+from pydantic import TypeAdapter, ValidationError
+
+from localai import __version__
+from localai.agent.mcp.launch import Endpoint, Process
+from localai.agent.mcp.offers import MOST_TOOLS, Offer
+from localai.agent.mcp.meter import MAX_LINE, Flood, Metered, Meter
+from localai.agent.mcp.pipe import Pipe, started
+from localai.agent.mcp.stored import Server
+from localai.approvals.action import Program
+from localai.core.errors import LocalaiError, Unavailable
+from localai.core.escape import visible
+
+CONNECT_S = 30.0
+CALL_S = 120.0
+_ENDING_S = 10.0
+_MOST_PAGES = 20
+_LONGEST_REASON = 300
+_ANSWER: TypeAdapter[Any] = TypeAdapter(types.CallToolResult | types.InputRequiredResult)
+_WHO = types.Implementation(name="localai", version=__version__)
+
+T = TypeVar("T")
+Launch = Callable[[Server, Program | None], Process | Endpoint]
+
+for _name in ("mcp", "client", "httpx2", "asyncio"):  # a stranger's words are not for our stderr
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
+
+class Connections:
+    """The servers that this process speaks with. Close it when the work is done."""
+
+    def __init__(
+        self, launch: Launch, *, connect_s: float = CONNECT_S, call_s: float = CALL_S
+    ) -> None:
+        self._launch = launch
+        self._connect_s = connect_s
+        self._call_s = call_s
+        self._open: dict[str, _Connection] = {}
+        self._loop = ExitStack()
+        self._portal: BlockingPortal | None = None
+
+    def offers(self, server: Server, program: Program | None = None) -> Sequence[Offer]:
+        """What the server offers now; Unavailable says what is wrong with it.
+
+        A server that ended since it was last asked, or is another `program` now, is started anew.
+        """
+        kept = self._open.get(server.name)
+        if kept is not None and kept.is_of(server, program):
+            with suppress(Unavailable):
+                return kept.offers(self._connect_s)
+        self.end(server.name)
+        made = _Connection(self._loop_of_ours(), server, self._launch(server, program))
+        self._open[server.name] = made
+        try:
+            made.open(self._connect_s)
+            return made.offers(self._connect_s)
+        except BaseException:
+            self.end(server.name)
+            raise
+
+    def call(self, server: Server, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the server answers to a call, as the protocol's own JSON. It is made once."""
+        if server.name not in self._open:
+            raise Unavailable(f"the MCP server {server.name} is not connected")
+        try:
+            return self._open[server.name].call(tool, arguments, self._call_s)
+        except BaseException:
+            # Nobody knows what it does with the call now: it does not go on unseen.
+            self.end(server.name)
+            raise
+
+    def end(self, name: str) -> None:
+        """Leave a server, if it is connected, and end what was started for it."""
+        if (kept := self._open.pop(name, None)) is not None:
+            kept.close()
+
+    def close(self) -> None:
+        """Leave every server."""
+        for name in list(self._open):
+            self.end(name)
+        self._loop.close()
+        self._portal = None
+
+    def _loop_of_ours(self) -> BlockingPortal:
+        if self._portal is None:
+            self._portal = self._loop.enter_context(start_blocking_portal("asyncio"))
+        return self._portal
+
+
+class _Connection:
+    """One server, reached once: a task in the loop holds it open until it is closed."""
+
+    def __init__(self, portal: BlockingPortal, server: Server, how: Process | Endpoint) -> None:
+        self._portal = portal
+        self._server = server
+        self._how = how
+        self._meter = Meter()
+        self._pipe: Pipe | None = None
+        self._ready: Future[Client] = Future()
+        self._over = threading.Event()
+        self._task: Future[None] | None = None
+
+    def is_of(self, server: Server, program: Program | None) -> bool:
+        """Tell whether this is that server, run by that program."""
+        mine = self._how.program if isinstance(self._how, Process) else None
+        return self._server.name == server.name and program in {None, mine}
+
+    def open(self, limit_s: float) -> None:
+        """Reach the server and agree on a protocol."""
+        self._task = self._portal.start_task_soon(self._keep)
+        with self._translated(limit_s):
+            self._ready.result(limit_s)
+
+    def offers(self, limit_s: float) -> Sequence[Offer]:
+        """Every tool that the server lists."""
+        return self._waited(self._list, limit_s)
+
+    def call(self, tool: str, arguments: Mapping[str, Any], limit_s: float) -> Mapping[str, Any]:
+        """One call and its answer."""
+        return self._waited(partial(self._ask, tool, arguments), limit_s)
+
+    def close(self) -> None:
+        """End it, and wait until it is over."""
+        if self._task is not None:
+            self._task.cancel()
+            self._over.wait(_ENDING_S)
+
+    def _waited(self, work: Callable[[Client], Awaitable[T]], limit_s: float) -> T:
+        self._meter.asked()
+        running = self._portal.start_task_soon(work, self._ready.result(0))
+        try:
+            with self._translated(limit_s):
+                return running.result(limit_s)
+        finally:
+            running.cancel()
+
+    async def _keep(self) -> None:
+        try:
+            how = Client(self._transport(), cache=None, client_info=_WHO)
+            async with how as client:
+                self._ready.set_result(client)
+                await anyio.sleep_forever()
+        except BaseException as error:
+            if not self._ready.done():
+                self._ready.set_exception(error if isinstance(error, Exception) else _gone())
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._over.set()
+
+    def _transport(self) -> AbstractAsyncContextManager[Any]:
+        if isinstance(self._how, Process):
+            return self._stdio(self._how)
+        return _http(self._how, self._meter)
+
+    @asynccontextmanager
+    async def _stdio(self, command: Process) -> AsyncIterator[Any]:
+        incoming, messages = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](0)
+        async with started(command, self._meter) as self._pipe, anyio.create_task_group() as group:
+            group.start_soon(_read, self._pipe, incoming)
+            group.start_soon(_write, self._pipe, to_send, incoming)
+            async with incoming, messages, outgoing, to_send:
+                yield messages, outgoing
+                group.cancel_scope.cancel()
+
+    async def _list(self, client: Client) -> Sequence[Offer]:
+        found: list[Offer] = []
+        cursor = None
+        for _ in range(_MOST_PAGES):
+            page = await client.list_tools(cursor=cursor)
+            found += map(_offer, page.tools)
+            if len(found) > MOST_TOOLS:
+                raise Unavailable(f"it lists more than {MOST_TOOLS} tools")
+            if not (cursor := page.next_cursor):
+                return found
+        raise Unavailable(f"its list of tools has more than {_MOST_PAGES} pages")
+
+    async def _ask(
+        self, tool: str, arguments: Mapping[str, Any], client: Client
+    ) -> Mapping[str, Any]:
+        given = types.CallToolRequestParams(name=tool, arguments=dict(arguments))
+        try:
+            # Not call_tool: that checks what comes by a schema which the server wrote.
+            answer = await client.session.send_request(types.CallToolRequest(params=given), _ANSWER)
+        except MCPError as error:
+            if error.code in {types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT}:
+                raise
+            return {"isError": True, "content": [{"type": "text", "text": error.message}]}
+        if isinstance(answer, types.InputRequiredResult):
+            raise Unavailable("it asks for an answer of a model or a person, and gets none")
+        return dict(answer.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    def _translated(self, limit_s: float) -> "_Translated":
+        return _Translated(self._server.name, limit_s, self._why)
+
+    def _why(self) -> tuple[str, str]:
+        """What is known of a failure: in our words, and in the server's."""
+        if self._meter.trouble:
+            return self._meter.trouble, ""
+        if self._pipe is None:
+            return "", ""
+        return self._pipe.ending, self._pipe.words
+
+
+class _Said(Exception):
+    """The last words of a server."""
+
+
+class _Translated:
+    """Turns what goes wrong with a server into Unavailable, with its name and the reason."""
+
+    def __init__(self, name: str, limit_s: float, why: Callable[[], tuple[str, str]]) -> None:
+        self._name = name
+        self._limit_s = limit_s
+        self._why = why
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        ours, theirs = self._why()
+        reason = ours or self._reason(error)
+        hint = getattr(error, "hint", None) or f"ai mcp show {self._name}"
+        message = f"the MCP server {self._name} fails: {reason}"
+        said = _Said(f"it said: {visible(theirs)}") if theirs else None
+        raise Unavailable(message, hint=hint) from (said or error)
+
+    def _reason(self, error: Exception) -> str:
+        error = _innermost(error)
+        if isinstance(error, LocalaiError):
+            return error.message
+        if isinstance(error, TimeoutError):
+            return f"it did not answer within {self._limit_s:g} seconds"
+        if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED:
+            return f"it answers: {visible(error.message)[:_LONGEST_REASON]}"
+        if isinstance(error, ValidationError | RuntimeError):
+            return "it does not speak the protocol as it should"
+        if isinstance(error, httpx2.HTTPError):
+            return "it cannot be reached"
+        return "the connection ended"
+
+
+async def _read(pipe: Pipe, messages: Any) -> None:
+    """Hand on what the program writes; a line that is no message is none of ours."""
+    async with messages:
+        with suppress(Flood, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async for line in pipe.lines():
+                with suppress(ValueError):
+                    message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+                    await messages.send(SessionMessage(message))
+
+
+async def _write(pipe: Pipe, messages: Any, incoming: Any) -> None:
+    try:
+        async for each in messages:
+            text = each.message.model_dump_json(by_alias=True, exclude_unset=True)
+            await pipe.write(text.encode())
+    except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await incoming.aclose()
+
+
+@asynccontextmanager
+async def _http(at: Endpoint, meter: Meter) -> AsyncIterator[Any]:
+    headers = {"Accept-Encoding": "identity"}
+    if at.token:
+        headers["Authorization"] = f"Bearer {at.token}"
+    transport = Metered(meter)
+    wait = httpx2.Timeout(CONNECT_S, read=None)
+    async with (
+        httpx2.AsyncClient(
+            headers=headers, timeout=wait, transport=transport, trust_env=False
+        ) as http,
+        streamable_http_client(at.url, http_client=http, max_sse_event_size=MAX_LINE) as streams,
+    ):
+        yield streams
+
+
+def _offer(tool: types.Tool) -> Offer:
+    annotations = tool.annotations
+    told = (
+        annotations.model_dump(mode="json", by_alias=True, exclude_none=True) if annotations else {}
+    )
+    return Offer(tool.name, tool.description or "", tool.input_schema, told)
+
+
+def _innermost(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _gone() -> Exception:
+    return Unavailable("the connection was given up")
