@@ -6,10 +6,17 @@ for is a list of tools or one call. What the server asks of us is refused, what 
 """
 
 import logging
+import shlex
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,12 +28,12 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from localai import __version__
 from localai.agent.mcp.launch import Endpoint, Process
+from localai.agent.mcp.meter import MAX_LINE, Flood, Meter, Metered
 from localai.agent.mcp.offers import MOST_TOOLS, Offer
-from localai.agent.mcp.meter import MAX_LINE, Flood, Metered, Meter
 from localai.agent.mcp.pipe import Pipe, started
 from localai.agent.mcp.stored import Server
 from localai.approvals.action import Program
@@ -58,6 +65,7 @@ class Connections:
         self._connect_s = connect_s
         self._call_s = call_s
         self._open: dict[str, _Connection] = {}
+        self._changing = threading.RLock()
         self._loop = ExitStack()
         self._portal: BlockingPortal | None = None
 
@@ -66,19 +74,13 @@ class Connections:
 
         A server that ended since it was last asked, or is another `program` now, is started anew.
         """
-        kept = self._open.get(server.name)
-        if kept is not None and kept.is_of(server, program):
-            with suppress(Unavailable):
-                return kept.offers(self._connect_s)
-        self.end(server.name)
-        made = _Connection(self._loop_of_ours(), server, self._launch(server, program))
-        self._open[server.name] = made
-        try:
-            made.open(self._connect_s)
-            return made.offers(self._connect_s)
-        except BaseException:
+        with self._changing:
+            kept = self._open.get(server.name)
+            if kept is not None and kept.is_of(server, program):
+                with suppress(Unavailable):
+                    return kept.offers(self._connect_s)
             self.end(server.name)
-            raise
+            return self._opened(server, program)
 
     def call(self, server: Server, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the server answers to a call, as the protocol's own JSON. It is made once."""
@@ -93,8 +95,9 @@ class Connections:
 
     def end(self, name: str) -> None:
         """Leave a server, if it is connected, and end what was started for it."""
-        if (kept := self._open.pop(name, None)) is not None:
-            kept.close()
+        with self._changing:
+            if (kept := self._open.pop(name, None)) is not None:
+                kept.close()
 
     def close(self) -> None:
         """Leave every server."""
@@ -102,6 +105,16 @@ class Connections:
             self.end(name)
         self._loop.close()
         self._portal = None
+
+    def _opened(self, server: Server, program: Program | None) -> Sequence[Offer]:
+        made = _Connection(self._loop_of_ours(), server, self._launch(server, program))
+        self._open[server.name] = made
+        try:
+            made.open(self._connect_s)
+            return made.offers(self._connect_s)
+        except BaseException:
+            self.end(server.name)
+            raise
 
     def _loop_of_ours(self) -> BlockingPortal:
         if self._portal is None:
@@ -177,12 +190,13 @@ class _Connection:
 
     @asynccontextmanager
     async def _stdio(self, command: Process) -> AsyncIterator[Any]:
-        incoming, messages = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](0)
-        async with started(command, self._meter) as self._pipe, anyio.create_task_group() as group:
-            group.start_soon(_read, self._pipe, incoming)
-            group.start_soon(_write, self._pipe, to_send, incoming)
+        async with started(command, self._meter) as pipe, anyio.create_task_group() as group:
+            self._pipe = pipe
+            incoming, messages = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+            outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](0)
             async with incoming, messages, outgoing, to_send:
+                group.start_soon(_read, pipe, incoming)
+                group.start_soon(_write, pipe, to_send, incoming)
                 yield messages, outgoing
                 group.cancel_scope.cancel()
 
@@ -213,56 +227,50 @@ class _Connection:
             raise Unavailable("it asks for an answer of a model or a person, and gets none")
         return dict(answer.model_dump(mode="json", by_alias=True, exclude_none=True))
 
-    def _translated(self, limit_s: float) -> "_Translated":
-        return _Translated(self._server.name, limit_s, self._why)
+    @contextmanager
+    def _translated(self, limit_s: float) -> Iterator[None]:
+        """Turn what goes wrong with the server into Unavailable, with its name and the reason."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever a server brings about, it is its fault
+            cause = _innermost(error)
+            reason = self._meter.trouble or self._ending(cause) or _reason(cause, limit_s)
+            words = self._pipe.words if self._pipe else ""
+            said = _Said(f"it said: {visible(words)}") if words else None
+            message = f"the MCP server {self._server.name} fails: {reason}"
+            hint = getattr(cause, "hint", None) or self._hint
+            raise Unavailable(message, hint=hint) from (said or cause)
 
-    def _why(self) -> tuple[str, str]:
-        """What is known of a failure: in our words, and in the server's."""
-        if self._meter.trouble:
-            return self._meter.trouble, ""
-        if self._pipe is None:
-            return "", ""
-        return self._pipe.ending, self._pipe.words
+    def _ending(self, error: Exception) -> str:
+        return self._pipe.ending if self._pipe and _is_gone(error) else ""
+
+    @property
+    def _hint(self) -> str:
+        if isinstance(self._how, Process):
+            return f"start it yourself to see what it says: {shlex.join(self._how.argv)}"
+        return "check its address, and its token: ai secrets list"
 
 
 class _Said(Exception):
     """The last words of a server."""
 
 
-class _Translated:
-    """Turns what goes wrong with a server into Unavailable, with its name and the reason."""
-
-    def __init__(self, name: str, limit_s: float, why: Callable[[], tuple[str, str]]) -> None:
-        self._name = name
-        self._limit_s = limit_s
-        self._why = why
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or not isinstance(error, Exception):
-            return
-        ours, theirs = self._why()
-        reason = ours or self._reason(error)
-        hint = getattr(error, "hint", None) or f"ai mcp show {self._name}"
-        message = f"the MCP server {self._name} fails: {reason}"
-        said = _Said(f"it said: {visible(theirs)}") if theirs else None
-        raise Unavailable(message, hint=hint) from (said or error)
-
-    def _reason(self, error: Exception) -> str:
-        error = _innermost(error)
-        if isinstance(error, LocalaiError):
-            return error.message
-        if isinstance(error, TimeoutError):
-            return f"it did not answer within {self._limit_s:g} seconds"
-        if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED:
-            return f"it answers: {visible(error.message)[:_LONGEST_REASON]}"
-        if isinstance(error, ValidationError | RuntimeError):
-            return "it does not speak the protocol as it should"
-        if isinstance(error, httpx2.HTTPError):
-            return "it cannot be reached"
+def _reason(error: Exception, limit_s: float) -> str:
+    if isinstance(error, LocalaiError):
+        return error.message
+    if isinstance(error, TimeoutError):
+        return f"it did not answer within {limit_s:g} seconds"
+    if _is_gone(error):
         return "the connection ended"
+    if isinstance(error, MCPError):
+        return f"it answers: {visible(error.message)[:_LONGEST_REASON]}"
+    if isinstance(error, httpx2.HTTPError):
+        return "it cannot be reached"
+    return "it does not speak the protocol as it should"
+
+
+def _is_gone(error: Exception) -> bool:
+    return isinstance(error, MCPError) and error.code == types.CONNECTION_CLOSED
 
 
 async def _read(pipe: Pipe, messages: Any) -> None:
@@ -281,6 +289,7 @@ async def _write(pipe: Pipe, messages: Any, incoming: Any) -> None:
             text = each.message.model_dump_json(by_alias=True, exclude_unset=True)
             await pipe.write(text.encode())
     except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await pipe.settle()
         await incoming.aclose()
 
 

@@ -16,6 +16,8 @@ from localai.approvals.action import Facts, Program
 from localai.core.errors import NotFound, Unavailable
 from localai.core.redact import remember
 
+_CODE = frozenset({".cjs", ".jar", ".js", ".mjs", ".php", ".pl", ".py", ".rb", ".sh", ".ts"})
+
 Find = Callable[[str], str | None]
 
 
@@ -38,7 +40,7 @@ class Endpoint:
 
 
 def facts(server: Server) -> Facts:
-    """What a server is now: its program, the files that its command names, its environment.
+    """What a server is now: its program, the scripts that its command names, its environment.
 
     The variables that are handed on are stated by name: the digest of a short secret would give
     it away.
@@ -53,7 +55,7 @@ def facts(server: Server) -> Facts:
     return Facts(
         program=find_program(server.command[0], cwd),
         environment_sha256=hashlib.sha256(spelled.encode()).hexdigest(),
-        files=tuple(named_files(server.command[1:], cwd)),
+        files=tuple(named_files([w for w in server.command[1:] if _is_code(cwd / w)], cwd)),
     )
 
 
@@ -64,6 +66,15 @@ def launch(server: Server, program: Program | None, find: Find) -> Process | End
     found = program or find_program(server.command[0], Path(server.cwd))
     given = {name: _value(server.name, name, find) for name in server.env}
     return Process(server.command, found, server.cwd, environment() | given)
+
+
+def _is_code(path: Path) -> bool:
+    """Tell whether the file is a program: what a server keeps its data in may change."""
+    try:
+        with path.open("rb") as file:
+            return path.suffix in _CODE or os.access(path, os.X_OK) or file.read(2) == b"#!"
+    except (OSError, ValueError):
+        return False
 
 
 def _value(server: str, name: str, find: Find) -> str:

@@ -14,6 +14,7 @@ from localai.core.errors import Unavailable
 
 _KEPT_WORDS = 2_000
 _GRACE_S = 2.0
+_MOMENT_S = 0.5
 _CHUNK = 65_536
 
 
@@ -24,6 +25,7 @@ class Pipe:
         self._process = process
         self._meter = meter
         self._words = bytearray()
+        self._listening = asyncio.ensure_future(self._listen())
 
     @property
     def ending(self) -> str:
@@ -42,6 +44,12 @@ class Pipe:
         while line := await self._line(self._process.stdout):
             self._meter.take(len(line))
             yield line
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Give what is ending a moment, so that it can be told how it ended and what it said."""
+        await self._is_over(_MOMENT_S)
+        await asyncio.wait([self._listening], timeout=_MOMENT_S)
 
     async def write(self, line: bytes) -> None:
         """Hand it one line; OSError where it is gone."""
@@ -49,8 +57,7 @@ class Pipe:
         self._process.stdin.write(line + b"\n")
         await self._process.stdin.drain()
 
-    async def listen(self) -> None:
-        """Keep its last words, for whoever asks why it ended."""
+    async def _listen(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 - it is a pipe
         while chunk := await self._process.stderr.read(_CHUNK):
             self._words += chunk
@@ -60,17 +67,18 @@ class Pipe:
         """Close its input, wait, then end it and all that it started."""
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         self._process.stdin.close()
-        if not await self._is_over():
+        if not await self._is_over(_GRACE_S):
             _signal(self._process.pid, signal.SIGTERM)
-            await self._is_over()
+            await self._is_over(_GRACE_S)
         _signal(self._process.pid, signal.SIGKILL)
-        await self._is_over()
+        await self._is_over(_GRACE_S)
+        self._listening.cancel()
         # What left the group may hold the pipes open: nobody waits for it.
         self._process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
-    async def _is_over(self) -> bool:
+    async def _is_over(self, within_s: float) -> bool:
         # Not wait(): that waits for the pipes as well, which a child may hold open.
-        with anyio.move_on_after(_GRACE_S):
+        with anyio.move_on_after(within_s):
             while self._process.returncode is None:  # noqa: ASYNC110 - there is no event for it
                 await anyio.sleep(0.01)
         return self._process.returncode is not None
@@ -102,13 +110,11 @@ async def started(command: Process, meter: Meter) -> AsyncIterator[Pipe]:
         message = f"{command.program.path} cannot be run"
         raise Unavailable(message, hint="check the command: ai mcp list") from error
     pipe = Pipe(process, meter)
-    listening = asyncio.ensure_future(pipe.listen())
     try:
         yield pipe
     finally:
         with anyio.CancelScope(shield=True):
             await pipe.end()
-        listening.cancel()
 
 
 def _signal(group: int, number: signal.Signals) -> None:
