@@ -37,7 +37,9 @@ class _AfterDashes(TyperCommand):
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its tools become NAME.tool.")],
-    words: Annotated[list[str], typer.Argument(metavar="URL | -- COMMAND...")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="After --; or one address.")
+    ],
     *,
     env: Annotated[
         list[str] | None, typer.Option(metavar="VARIABLE", help="Hand this variable on.")
@@ -77,7 +79,9 @@ def review(ctx: typer.Context, name: Name, *, yes: Yes = False, json: Json = Fal
     call = Call(ctx, json=json)
     found = call.app.mcp.review(call.actor, name)
     call.show(found, _review)
-    if found.is_needed and confirm(f"Take the tools of {name} as they are now?", yes=yes):
+    # With --json a refusal would be a second document.
+    is_due = found.is_needed and (yes or not json)
+    if is_due and confirm(f"Take the tools of {name} as they are now?", yes=yes):
         call.app.mcp.accept(call.actor, found)
         note(f"taken: {name}")
 
@@ -85,7 +89,7 @@ def review(ctx: typer.Context, name: Name, *, yes: Yes = False, json: Json = Fal
 @app.command()
 def trust(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME[.TOOL]")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A server, or SERVER.TOOL.")],
     *,
     risk: Annotated[str, typer.Option(metavar="LEVEL", help="low, medium, high or critical.")],
     json: Json = False,

@@ -22,7 +22,7 @@ class Meter:
         self.trouble = ""
 
     def asked(self) -> None:
-        """Something is asked for now: begin to count anew."""
+        """A request begins: what came until then counts no more."""
         self._seen, self.trouble = 0, ""
 
     def take(self, count: int) -> None:
