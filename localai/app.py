@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localai.core import settings as keys
 from localai.core.directories import Directories, locate, project
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from localai.agent.grounding import Documents
     from localai.agent.history import History
     from localai.agent.loop import Agent, Request, Shape
-    from localai.agent.mcp.client import Connections
+    from localai.agent.mcp.connections import Connections
     from localai.agent.mcp.servers import Servers
     from localai.agent.recollection import Recollection
     from localai.agent.runner import Runner
@@ -223,9 +223,17 @@ class App:
         """The tools that there are: ours, and those taken from MCP servers."""
         from localai.agent.builtin import registry
         from localai.agent.mcp.foreign import Foreign
+        from localai.agent.mcp.kept import Kept
         from localai.agent.tools import Registry
 
-        return Registry((*registry().all(), *Foreign(self.mcp, self._mcp_speaker).tools()))
+        def misfit(value: "Mapping[str, Any]", schema: "Mapping[str, Any]") -> str | None:
+            from localai.infer import schema as schemas
+
+            return schemas.misfit(value, schema)
+
+        kept = Kept(self.database, self.audit, self.approvals.standing.void)
+        foreign = Foreign(kept, lambda: self.mcp_connections, misfit)
+        return Registry((*registry().all(), *foreign.tools()))
 
     @cached_property
     def mcp(self) -> "Servers":
@@ -234,15 +242,12 @@ class App:
 
         void = self.approvals.standing.void
         base = (self.database, self.audit, self.clock, self.rbac.require)
-        return Servers(*base, self._mcp_speaker, void)
-
-    def _mcp_speaker(self) -> "Connections":
-        return self.mcp_connections
+        return Servers(*base, lambda: self.mcp_connections, void)
 
     @cached_property
     def mcp_connections(self) -> "Connections":
         """The MCP servers that this process speaks with."""
-        from localai.agent.mcp.client import Connections
+        from localai.agent.mcp.connections import Connections
         from localai.agent.mcp.launch import launch
 
         return Connections(partial(launch, find=self.secrets.find))

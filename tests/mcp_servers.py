@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from localai.agent.mcp.client import Connections
+from localai.agent.mcp.connections import Connections
 from localai.agent.mcp.launch import launch
 from localai.agent.mcp.stored import Server
 

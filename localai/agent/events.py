@@ -35,6 +35,15 @@ class Dropped:
 
 
 @dataclass(frozen=True)
+class Untold:
+    """So many tools of MCP servers the model is not told of: its context has no room for them."""
+
+    kind: ClassVar[Literal["untold"]] = "untold"
+
+    tools: int
+
+
+@dataclass(frozen=True)
 class Called:
     """A tool call and what came of it; `pending` is the id of a request that waits."""
 
@@ -80,4 +89,4 @@ class GroundedResult(ChatResult):
     passages: tuple[Passage, ...]
 
 
-Event = Said | Thought | Called | Dropped | Found | ChatResult
+Event = Said | Thought | Called | Dropped | Untold | Found | ChatResult

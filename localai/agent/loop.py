@@ -20,6 +20,7 @@ from localai.agent.events import (
     GroundedResult,
     Said,
     Thought,
+    Untold,
 )
 from localai.agent.grounding import Documents, grounded, look_up
 from localai.agent.history import History, Turn
@@ -99,6 +100,7 @@ class _Progress:
     calls: list[Called] = field(default_factory=list)
     usage: Usage = field(default_factory=lambda: Usage(0, 0, 0, 0.0, 0.0))
     dropped: int = 0
+    untold: int = 0
     found: Found | None = None
 
     @property
@@ -197,10 +199,21 @@ class Agent:
         turn.found = look_up(request.documents, request.text, said, engine)
         yield turn.found
 
+    def _tools(
+        self, actor: Actor, turn: _Progress, request: Request, engine: Engine
+    ) -> Generator[Event, None, Sequence[ToolSpec]]:
+        """What the model is told of the tools; it is said once where that is not all."""
+        there = self._runner.specs(actor) if _is_acting(request, engine) else ()
+        tools = window.told(there, engine.context, engine.count)
+        if len(there) - len(tools) > turn.untold:
+            turn.untold = len(there) - len(tools)
+            yield Untold(turn.untold)
+        return tools
+
     def _generate(
         self, actor: Actor, turn: _Progress, request: Request, engine: Engine
     ) -> Generator[Event, None, list[_Proposed]]:
-        tools = self._runner.specs(actor) if _is_acting(request, engine) else ()
+        tools = yield from self._tools(actor, turn, request, engine)
         messages, dropped = self._messages(actor, turn, request, tools, engine)
         if dropped > turn.dropped:
             turn.dropped = dropped

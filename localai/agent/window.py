@@ -6,12 +6,28 @@ moves again before that is used up, so the engine finds the beginning that it re
 is left out depends on what was said, not on when it is asked.
 """
 
+import json
 from collections.abc import Callable, Sequence
 
-from localai.infer.engine import Message
+from localai.infer.engine import Message, ToolSpec
 
 _MOST_ANSWER = 1024
 _AROUND = 8  # tokens that a template puts around a message
+
+
+def told(
+    tools: Sequence[ToolSpec], context: int, count: Callable[[str], int]
+) -> Sequence[ToolSpec]:
+    """The tools that a model is told of: ours, and as many of others as a quarter of it holds."""
+    if not context or not any(_is_foreign(tool) for tool in tools):
+        return tools
+    kept, left = [], context // 4
+    for tool in tools:
+        size = count(json.dumps(tool.described))
+        if size <= left or not _is_foreign(tool):
+            kept.append(tool)
+            left -= size
+    return kept
 
 
 def room(context: int, fixed: int) -> int:
@@ -37,6 +53,10 @@ def first_kept(messages: Sequence[Message], room: int, count: Callable[[str], in
                 taken -= sum(sizes[first:question])
                 first = question
     return first
+
+
+def _is_foreign(tool: ToolSpec) -> bool:
+    return "." in tool.name  # the dot after the server's name
 
 
 def _text(message: Message) -> str:

@@ -190,6 +190,8 @@ class Speaking:
                     note(f"[{event.collection} has nothing on this]")
                 elif event.kind == "dropped":
                     note(f"[the first {event.messages} messages no longer fit and are not read]")
+                elif event.kind == "untold":
+                    note(f"[{event.tools} tools of MCP servers no longer fit and are not offered]")
                 elif event.kind == "done":
                     result = event
         return result

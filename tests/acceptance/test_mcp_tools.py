@@ -82,6 +82,18 @@ def test_a_model_calls_a_foreign_tool_and_reads_the_answer_after_a_yes(
     assert ai("chat", "-c").out == "It went.\n"
 
 
+def test_many_foreign_tools_leave_room_for_the_conversation(
+    ai: Ai, with_model: Callable[..., str]
+) -> None:
+    """Two hundred of them would fill the context of most models; it is said how many are out."""
+    many = (sys.executable, HERE / "mcp_odd.py", "two-hundred")
+    assert ai("mcp", "add", "odd", "-y", "--", *many).code == 0
+    with_model(default="Here I am.")
+    done = ai("chat", "--tools", "hello")
+    assert done.out == "Here I am.\n"
+    assert "tools of MCP servers no longer fit" in done.err
+
+
 def test_nothing_is_added_without_a_yes_or_without_two_dashes(ai: Ai) -> None:
     """An option of the server would be taken for one of ours: `npx -y` is not our yes."""
     asked = ai("mcp", "add", "odd", "--", *ODD)

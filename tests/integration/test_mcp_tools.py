@@ -14,8 +14,9 @@ from approvals_home import Home, TurnableClock, build
 from mcp_servers import Lying
 
 from localai.agent.builtin import registry
-from localai.agent.mcp.client import Connections
+from localai.agent.mcp.connections import Connections
 from localai.agent.mcp.foreign import Foreign
+from localai.agent.mcp.kept import Kept
 from localai.agent.mcp.launch import launch
 from localai.agent.mcp.servers import Servers
 from localai.agent.runner import Rules, Runner, ToolOutcome
@@ -26,6 +27,7 @@ from localai.approvals.records import Reply, Waiting
 from localai.approvals.standing import Scope
 from localai.approvals.tables import approvals
 from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from localai.infer.schema import misfit
 from localai.rbac.permissions import Actor
 
 SAY = json.dumps({"text": "hello"})
@@ -44,7 +46,9 @@ class House:
 
     def runner(self) -> Runner:
         """A runner over what is stored now, as a new process makes it."""
-        tools = (*registry().all(), *Foreign(self.servers, lambda: self.connections).tools())
+        kept = Kept(self.home.database, self.home.audit, self.home.approvals.standing.void)
+        foreign = Foreign(kept, lambda: self.connections, misfit)
+        tools = (*registry().all(), *foreign.tools())
         return Runner(
             Registry(tools),
             self.home.approvals,
@@ -195,7 +199,6 @@ def test_a_change_within_one_connection_holds_from_the_next_call_on(house: House
 def test_a_new_tool_is_told_and_cannot_be_called(house: House) -> None:
     """Nobody took it."""
     house.lying.says("new")
-    assert house.run("lying.still").result.ok
     assert house.run("lying.still").result.ok
     assert len(house.events("mcp.changed")) == 1
     assert "more" in house.events("mcp.changed")[0]
@@ -390,7 +393,7 @@ def test_an_address_that_wants_a_token_says_so(bare: House, shared: tuple[Lying,
             bare.add(url)
     finally:
         token.unlink()
-    assert bare.servers.all() == ()
+    assert bare.servers.list(bare.home.operator).total == 0
 
 
 def test_over_standard_input_a_changed_program_voids_the_approval(

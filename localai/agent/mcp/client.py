@@ -1,8 +1,8 @@
-"""The connections to MCP servers, by the official SDK; with server.py the only file that has it.
+"""One MCP server, reached by the official SDK, which only this file imports.
 
-The SDK is asynchronous: one event loop runs in one thread of this process, and what is outside
-waits for it, never without a limit. A server is reached at its first call and kept; what is asked
-for is a list of tools or one call. What the server asks of us is refused, what it logs is dropped.
+The SDK is asynchronous: it runs in the loop of another thread, and what is outside waits for it,
+never without a limit. What is asked for is a list of tools or one call. What the server asks of
+us is refused, what it logs is dropped.
 """
 
 import logging
@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from concurrent.futures import Future
 from contextlib import (
     AbstractAsyncContextManager,
-    ExitStack,
     asynccontextmanager,
     contextmanager,
     suppress,
@@ -23,7 +22,7 @@ from typing import Any, TypeVar
 import anyio
 import httpx2
 import mcp_types as types
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
@@ -40,8 +39,7 @@ from localai.approvals.action import Program
 from localai.core.errors import LocalaiError, Unavailable
 from localai.core.escape import visible
 
-CONNECT_S = 30.0
-CALL_S = 120.0
+_CONNECT_S = 30.0
 _ENDING_S = 10.0
 _MOST_PAGES = 20
 _LONGEST_REASON = 300
@@ -49,80 +47,12 @@ _ANSWER: TypeAdapter[Any] = TypeAdapter(types.CallToolResult | types.InputRequir
 _WHO = types.Implementation(name="localai", version=__version__)
 
 T = TypeVar("T")
-Launch = Callable[[Server, Program | None], Process | Endpoint]
 
 for _name in ("mcp", "client", "httpx2", "asyncio"):  # a stranger's words are not for our stderr
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
-class Connections:
-    """The servers that this process speaks with. Close it when the work is done."""
-
-    def __init__(
-        self, launch: Launch, *, connect_s: float = CONNECT_S, call_s: float = CALL_S
-    ) -> None:
-        self._launch = launch
-        self._connect_s = connect_s
-        self._call_s = call_s
-        self._open: dict[str, _Connection] = {}
-        self._changing = threading.RLock()
-        self._loop = ExitStack()
-        self._portal: BlockingPortal | None = None
-
-    def offers(self, server: Server, program: Program | None = None) -> Sequence[Offer]:
-        """What the server offers now; Unavailable says what is wrong with it.
-
-        A server that ended since it was last asked, or is another `program` now, is started anew.
-        """
-        with self._changing:
-            kept = self._open.get(server.name)
-            if kept is not None and kept.is_of(server, program):
-                with suppress(Unavailable):
-                    return kept.offers(self._connect_s)
-            self.end(server.name)
-            return self._opened(server, program)
-
-    def call(self, server: Server, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the server answers to a call, as the protocol's own JSON. It is made once."""
-        if server.name not in self._open:
-            raise Unavailable(f"the MCP server {server.name} is not connected")
-        try:
-            return self._open[server.name].call(tool, arguments, self._call_s)
-        except BaseException:
-            # Nobody knows what it does with the call now: it does not go on unseen.
-            self.end(server.name)
-            raise
-
-    def end(self, name: str) -> None:
-        """Leave a server, if it is connected, and end what was started for it."""
-        with self._changing:
-            if (kept := self._open.pop(name, None)) is not None:
-                kept.close()
-
-    def close(self) -> None:
-        """Leave every server."""
-        for name in list(self._open):
-            self.end(name)
-        self._loop.close()
-        self._portal = None
-
-    def _opened(self, server: Server, program: Program | None) -> Sequence[Offer]:
-        made = _Connection(self._loop_of_ours(), server, self._launch(server, program))
-        self._open[server.name] = made
-        try:
-            made.open(self._connect_s)
-            return made.offers(self._connect_s)
-        except BaseException:
-            self.end(server.name)
-            raise
-
-    def _loop_of_ours(self) -> BlockingPortal:
-        if self._portal is None:
-            self._portal = self._loop.enter_context(start_blocking_portal("asyncio"))
-        return self._portal
-
-
-class _Connection:
+class Connection:
     """One server, reached once: a task in the loop holds it open until it is closed."""
 
     def __init__(self, portal: BlockingPortal, server: Server, how: Process | Endpoint) -> None:
@@ -299,7 +229,7 @@ async def _http(at: Endpoint, meter: Meter) -> AsyncIterator[Any]:
     if at.token:
         headers["Authorization"] = f"Bearer {at.token}"
     transport = Metered(meter)
-    wait = httpx2.Timeout(CONNECT_S, read=None)
+    wait = httpx2.Timeout(_CONNECT_S, read=None)
     async with (
         httpx2.AsyncClient(
             headers=headers, timeout=wait, transport=transport, trust_env=False

@@ -10,26 +10,13 @@ from typing import Any, Protocol
 
 from localai.agent.mcp import launch
 from localai.agent.mcp.answers import rendered
+from localai.agent.mcp.kept import Kept
 from localai.agent.mcp.offers import Offer, Pinned
 from localai.agent.mcp.stored import Server
 from localai.agent.tools import ByItself, Context, Told, Tool, ToolResult
 from localai.approvals.action import Facts, Program
 from localai.core.escape import visible
-from localai.infer import schema
 from localai.rbac.permissions import Risk
-
-
-class Kept(Protocol):
-    """What is known of servers, and marks what is not as it was."""
-
-    def all(self) -> Sequence[Server]:
-        """Every server with its tools."""
-
-    def current(self, server: str, tool: Pinned) -> Pinned:
-        """The tool as it is kept now; Denied unless it is unchanged."""
-
-    def compare(self, server: str, offers: Sequence[Offer]) -> None:
-        """Mark what differs from what was taken."""
 
 
 class Speaker(Protocol):
@@ -42,11 +29,19 @@ class Speaker(Protocol):
         """What the server answers to a call, once, as the protocol's own JSON."""
 
 
+class Misfit(Protocol):
+    """What compares arguments with the schema of a stranger."""
+
+    def __call__(self, value: Mapping[str, Any], schema: Mapping[str, Any]) -> str | None:
+        """What is wrong with the arguments, None if nothing."""
+
+
 class Foreign:
     """Makes tools of what was taken from servers; none is connected before one is called."""
 
-    def __init__(self, kept: Kept, speaker: Callable[[], Speaker]) -> None:
+    def __init__(self, kept: Kept, speaker: Callable[[], Speaker], misfit: Misfit) -> None:
         self._kept = kept
+        self._misfit = misfit
         self._speaker = speaker
 
     def tools(self) -> Iterator[Tool]:
@@ -68,7 +63,7 @@ class Foreign:
                 f"[says the MCP server {server.name}] {tool.description}",
                 tool.parameters,
                 tool.pin,
-                partial(schema.misfit, schema=tool.parameters),
+                partial(self._misfit, schema=tool.parameters),
             ),
         )
 

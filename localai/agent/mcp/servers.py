@@ -1,9 +1,4 @@
-"""The servers whose tools are ours: who may add, review, trust and remove them; all audited.
-
-A tool is called only while the server offers it exactly as a person took it. What differs is
-marked, stays marked whatever the server says later, and takes standing rules with it; a person
-who reviews it takes it anew.
-"""
+"""The servers whose tools are ours: who may add, review, trust and remove them; all audited."""
 
 import os
 import re
@@ -15,14 +10,15 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from localai.agent.mcp import stored
-from localai.agent.mcp.offers import Change, LeftOut, Offer, Pinned, changes, sorted_out
+from localai.agent.mcp.fit import sorted_out
+from localai.agent.mcp.kept import Void
+from localai.agent.mcp.offers import Change, LeftOut, Offer, Pinned, changes
 from localai.agent.mcp.stored import Server
 from localai.core.address import address, is_address
 from localai.core.audit import Audit
 from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database
-from localai.core.errors import Conflict, Denied, Invalid, NotFound
-from localai.core.escape import visible
+from localai.core.errors import Conflict, Invalid, NotFound
 from localai.core.records import Page
 from localai.core.redact import redact
 from localai.rbac.permissions import Actor, Risk
@@ -30,9 +26,6 @@ from localai.rbac.permissions import Actor, Risk
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_SYSTEM = "system"
-_MOST_NAMED = 20
-_LONGEST_NAME = 64
 
 
 class Connections(Protocol):
@@ -84,7 +77,7 @@ class Servers:
         clock: Clock,
         require: Callable[[Actor, str], None],
         connections: Callable[[], Connections],
-        void: Callable[[sa.Connection, str, str], None],
+        void: Void,
     ) -> None:
         self._database = database
         self._audit = audit
@@ -92,12 +85,12 @@ class Servers:
         self._require = require
         self._connections = connections
         self._void = void
-        self._told: set[tuple[str, str]] = set()
 
     def list(self, actor: Actor) -> Page[Server]:
         """Every server."""
         self._require(actor, "tools:read")
-        found = self.all()
+        with self._database.read() as connection:
+            found = stored.all_of(connection)
         return Page(found, len(found))
 
     def get(self, actor: Actor, name: str) -> Server:
@@ -113,8 +106,9 @@ class Servers:
         if not _NAME.fullmatch(name):
             message = f"{name!r} cannot be a server's name"
             raise Invalid(message, hint="a-z, 0-9 and hyphens, at most 31")
-        if name in {server.name for server in self.all()}:
-            raise Conflict(f"there is an MCP server {name}", hint=f"ai mcp rm {name}")
+        with self._database.read() as connection:
+            if name in {server.name for server in stored.all_of(connection)}:
+                raise Conflict(f"there is an MCP server {name}", hint=f"ai mcp rm {name}")
         url = _url(words[0]) if len(words) == 1 and is_address(words[0]) else None
         _refuse_secrets(words)
         _check_variables(env, url)
@@ -191,47 +185,6 @@ class Servers:
             self._note(connection, "mcp.removed", actor.signature, name)
         return server
 
-    def all(self) -> tuple[Server, ...]:
-        """Every server with its tools, as the tools of this process are made of them."""
-        with self._database.read() as connection:
-            return stored.all_of(connection)
-
-    def current(self, server: str, tool: Pinned) -> Pinned:
-        """The tool as it is kept now; Denied unless it is the one that was taken, unchanged."""
-        with self._database.read() as connection:
-            found = stored.tool(connection, server, tool.name)
-        if found is None:
-            raise NotFound(f"{server}.{tool.name} was removed", hint="ai tools list")
-        change = found.change or ("it was reviewed since" if found.pin != tool.pin else None)
-        if change:
-            message = f"{server}.{tool.name} is not what it was when you added it: {change}"
-            raise Denied(message, hint=f"ai mcp review {server}")
-        return found
-
-    def compare(self, server: str, offers: Sequence[Offer]) -> None:
-        """Mark and audit what differs from what was taken; the rules about it end."""
-        with self._database.read() as connection:
-            found = changes(stored.get(connection, server).tools, offers)
-        new = [change.tool for change in found if change.before is None]
-        other = [change for change in found if change.before is not None and not _is_known(change)]
-        new = [name for name in new if (server, name) not in self._told]
-        if not new and not other:
-            return
-        with self._database.transaction() as connection:
-            for change in other:
-                self._mark(connection, server, change)
-            if new:
-                self._told.update((server, name) for name in new)
-                named = [visible(name)[:_LONGEST_NAME] for name in new[:_MOST_NAMED]]
-                self._note(connection, "mcp.changed", _SYSTEM, server, new=named)
-
-    def _mark(self, connection: sa.Connection, server: str, change: Change) -> None:
-        if not stored.mark(connection, server, change.tool, change.what):
-            return
-        name = f"{server}.{change.tool}"
-        self._void(connection, name, change.what)
-        self._note(connection, "mcp.changed", _SYSTEM, name, tool=name, what=change.what)
-
     def _forget_rules(
         self, connection: sa.Connection, server: str, tools: Iterable[Pinned]
     ) -> None:
@@ -246,10 +199,6 @@ class Servers:
         self, connection: sa.Connection, event: str, actor: str, subject: str, **details: Any
     ) -> None:
         self._audit.record(connection, event, actor=actor, subject=subject, details=details)
-
-
-def _is_known(change: Change) -> bool:
-    return change.before is not None and change.before.change is not None
 
 
 def _pins(tools: Iterable[Pinned]) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localai.agent.window import first_kept, room
-from localai.infer.engine import Message, ToolCall
+from localai.agent.window import first_kept, room, told
+from localai.infer.engine import Message, ToolCall, ToolSpec
 
 ROOM = 400
 
@@ -90,3 +90,27 @@ def test_the_beginning_moves_forward_alone(sizes: list[int]) -> None:
         questions = sum(message.role == "user" for message in kept)
         assert _taken(kept) <= ROOM or questions == 1
         before = first
+
+
+def _tool(name: str, words: int) -> ToolSpec:
+    return ToolSpec(name, "word " * words, {})
+
+
+def test_tools_of_servers_take_a_quarter_of_the_context_at_most() -> None:
+    """Ours stay, whatever they take; of theirs, those that fit."""
+    tools = [_tool("read_file", 20), *(_tool(f"files.t{n}", 20) for n in range(9)), _tool("a.b", 1)]
+    kept = [tool.name for tool in told(tools, 4 * 100, _words)]
+    assert kept[0] == "read_file"
+    assert kept[-1] == "a.b"
+    assert 1 < len(kept) < len(tools)
+    assert [tool.name for tool in told(tools, 4, _words)] == ["read_file"]
+
+
+def test_tools_are_not_counted_where_all_are_ours_or_the_context_is_unknown() -> None:
+    """It costs nothing where it cannot matter."""
+
+    def refuse(text: str) -> int:
+        raise AssertionError(text)
+
+    assert len(told([_tool("read_file", 9)], 4, refuse)) == 1
+    assert len(told([_tool("a.b", 9)], 0, refuse)) == 1

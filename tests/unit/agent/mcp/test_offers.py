@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from localai.agent.mcp import stored
-from localai.agent.mcp.offers import Offer, changes, sorted_out
+from localai.agent.mcp.fit import sorted_out
+from localai.agent.mcp.offers import Offer, changes
 from localai.rbac.permissions import Risk
 
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}}
