@@ -28,9 +28,8 @@ def listed() -> dict[str, Any]:
     if HOW == "many":
         return {"tools": [{**TOOL, "name": f"go{n}"} for n in range(1000)]}
     if HOW == "two-hundred":
-        return {
-            "tools": [{**TOOL, "name": f"go{n}", "description": "Goes. " * 40} for n in range(200)]
-        }
+        wordy = {**TOOL, "description": "Goes. " * 40}
+        return {"tools": [{**wordy, "name": f"go{n}"} for n in range(200)]}
     if HOW == "bent":
         return {"tools": [{"name": 7, "inputSchema": "none"}]}
     return {"tools": [TOOL]}

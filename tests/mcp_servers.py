@@ -1,7 +1,6 @@
 """MCP servers for tests, and what speaks with them."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -94,8 +93,15 @@ def is_alive(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return False
-    os.kill(pid, 0)
     return state != "Z"
+
+
+def are_gone(pids: list[int]) -> bool:
+    """Tell whether every one of them has ended; what is killed may take a moment to die."""
+    until = time.monotonic() + _START_S
+    while any(map(is_alive, pids)) and time.monotonic() < until:
+        time.sleep(0.01)
+    return not any(map(is_alive, pids))
 
 
 def _await(url: str, process: "subprocess.Popen[bytes]") -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mcp_servers
 import pytest
-from mcp_servers import connections, is_alive, odd, of
+from mcp_servers import are_gone, connections, is_alive, odd, of
 
 from localai.core import redact
 from localai.core.errors import Unavailable
@@ -121,7 +121,7 @@ def test_closing_ends_the_server_and_what_it_started(tmp_path: Path) -> None:
         answer = ours.call(of("lying", *server.words), "linger", {})
         pids = [int(word) for word in answer["content"][0]["text"].split()]
         assert all(map(is_alive, pids))
-    assert not any(map(is_alive, pids))
+    assert are_gone(pids)
 
 
 def test_a_server_gets_a_clean_environment_and_what_was_named(
