@@ -42,7 +42,7 @@ from localai.core.escape import visible
 _CONNECT_S = 30.0
 _ENDING_S = 10.0
 _MOST_PAGES = 20
-_LONGEST_REASON = 300
+_LONGEST_WORDS = 2_000
 _ANSWER: TypeAdapter[Any] = TypeAdapter(types.CallToolResult | types.InputRequiredResult)
 _WHO = types.Implementation(name="localai", version=__version__)
 
@@ -165,11 +165,16 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - whatever a server brings about, it is its fault
             cause = _innermost(error)
             reason = self._meter.trouble or self._ending(cause) or _reason(cause, limit_s)
-            words = self._pipe.words if self._pipe else ""
-            said = _Said(f"it said: {visible(words)}") if words else None
+            said = self._said(cause)
             message = f"the MCP server {self._server.name} fails: {reason}"
             hint = getattr(cause, "hint", None) or self._hint
             raise Unavailable(message, hint=hint) from (said or cause)
+
+    def _said(self, error: Exception) -> "_Said | None":
+        """The server's own words: a cause for people, and no part of what a model reads."""
+        is_answer = isinstance(error, MCPError) and not _is_gone(error)
+        words = str(error) if is_answer else self._pipe.words if self._pipe else ""
+        return _Said(f"it said: {visible(words)[:_LONGEST_WORDS]}") if words else None
 
     def _ending(self, error: Exception) -> str:
         return self._pipe.ending if self._pipe and _is_gone(error) else ""
@@ -193,7 +198,7 @@ def _reason(error: Exception, limit_s: float) -> str:
     if _is_gone(error):
         return "the connection ended"
     if isinstance(error, MCPError):
-        return f"it answers: {visible(error.message)[:_LONGEST_REASON]}"
+        return f"it answers with an error ({error.code})"
     if isinstance(error, httpx2.HTTPError):
         return "it cannot be reached"
     return "it does not speak the protocol as it should"
