@@ -60,6 +60,9 @@ def called(request: dict[str, Any]) -> None:
     if HOW == "asks":
         reply(request, result={"content": [{"type": "text", "text": asks()}]})
         return
+    if HOW == "own-error":
+        reply(request, error={"code": -32000, "message": "no such row"})
+        return
     if HOW == "logs":
         logs()
     if HOW == "hang":

@@ -68,7 +68,7 @@ class Connection:
     def is_of(self, server: Server, program: Program | None) -> bool:
         """Tell whether this is that server, run by that program."""
         mine = self._how.program if isinstance(self._how, Process) else None
-        return self._server.name == server.name and program in {None, mine}
+        return _place(self._server) == _place(server) and program in {None, mine}
 
     def open(self, limit_s: float) -> None:
         """Reach the server and agree on a protocol."""
@@ -150,7 +150,7 @@ class Connection:
             # Not call_tool: that checks what comes by a schema which the server wrote.
             answer = await client.session.send_request(types.CallToolRequest(params=given), _ANSWER)
         except MCPError as error:
-            if error.code in {types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT}:
+            if _is_gone(error):
                 raise
             return {"isError": True, "content": [{"type": "text", "text": error.message}]}
         if isinstance(answer, types.InputRequiredResult):
@@ -190,6 +190,10 @@ class _Said(Exception):
     """The last words of a server."""
 
 
+def _place(server: Server) -> tuple[object, ...]:
+    return server.name, server.command, server.url, server.cwd, server.env
+
+
 def _reason(error: Exception, limit_s: float) -> str:
     if isinstance(error, LocalaiError):
         return error.message
@@ -205,7 +209,9 @@ def _reason(error: Exception, limit_s: float) -> str:
 
 
 def _is_gone(error: Exception) -> bool:
-    return isinstance(error, MCPError) and error.code == types.CONNECTION_CLOSED
+    # Servers use this number for errors of their own; the words are the SDK's.
+    is_closed = isinstance(error, MCPError) and error.code == types.CONNECTION_CLOSED
+    return is_closed and str(error) == "Connection closed"
 
 
 async def _read(pipe: Pipe, messages: Any) -> None:

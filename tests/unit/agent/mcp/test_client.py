@@ -74,6 +74,15 @@ def test_a_banner_before_the_protocol_does_not_matter() -> None:
         assert ours.call(odd("banner"), "go", {})["content"][0]["text"] == "went"
 
 
+def test_an_error_of_a_number_that_the_sdk_uses_too_is_the_tools_own() -> None:
+    """The connection is still there, and so is the server."""
+    with connections() as ours:
+        ours.offers(odd("own-error"))
+        answer = ours.call(odd("own-error"), "go", {})
+        assert answer == {"isError": True, "content": [{"type": "text", "text": "no such row"}]}
+        assert ours.call(odd("own-error"), "go", {}) == answer
+
+
 def test_what_a_server_asks_of_us_is_refused() -> None:
     """An answer of a model, of a person, and our directories: three refusals."""
     with connections() as ours:
