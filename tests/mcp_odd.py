@@ -56,30 +56,37 @@ def logs() -> None:
         say({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
 
 
+def floods() -> None:
+    """Write without an end, in one line or in many."""
+    for _ in itertools.count():
+        sys.stdout.write("x" * LINE + ("" if HOW == "flood-line" else "\n"))
+
+
+def dies() -> None:
+    """Say something on the standard error, then end."""
+    sys.stderr.write("out of memory\x1b[2J")
+    sys.stderr.flush()
+    os._exit(3)
+
+
 def called(request: dict[str, Any]) -> None:
-    if HOW == "asks":
-        reply(request, result={"content": [{"type": "text", "text": asks()}]})
-        return
-    if HOW == "own-error":
-        reply(request, error={"code": -32000, "message": "no such row"})
-        return
-    if HOW == "logs":
-        logs()
-    if HOW == "hang":
-        time.sleep(600)
-    if HOW == "die":
-        sys.stderr.write("out of memory\x1b[2J")
-        sys.stderr.flush()
-        os._exit(3)
-    if HOW == "flood-line":
-        for _ in itertools.count():
-            sys.stdout.write("x" * LINE)
-    if HOW == "flood-lines":
-        for _ in itertools.count():
-            say("x" * LINE)
-    if HOW == "bent-answer":
-        reply(request, result={"content": "not a list"})
-    reply(request, result={"content": [{"type": "text", "text": "went"}]})
+    answer: dict[str, Any] = {"result": {"content": [{"type": "text", "text": "went"}]}}
+    match HOW:
+        case "asks":
+            answer = {"result": {"content": [{"type": "text", "text": asks()}]}}
+        case "own-error":
+            answer = {"error": {"code": -32000, "message": "no such row"}}
+        case "bent-answer":
+            answer = {"result": {"content": "not a list"}}
+        case "logs":
+            logs()
+        case "hang":
+            time.sleep(600)
+        case "die":
+            dies()
+        case "flood-line" | "flood-lines":
+            floods()
+    reply(request, **answer)
 
 
 if HOW == "exit":
