@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localai.core import settings as keys
 from localai.core.directories import Directories, locate, project
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from localai.agent.grounding import Documents
     from localai.agent.history import History
     from localai.agent.loop import Agent
+    from localai.agent.mcp.connections import Connections
+    from localai.agent.mcp.servers import Servers
     from localai.agent.recollection import Recollection
     from localai.agent.runner import Runner
     from localai.agent.sandbox.tiers import Sandbox
@@ -114,7 +116,7 @@ class App:
         """Give back what was opened."""
         if engines := self.__dict__.get("engines"):
             engines.close()
-        for name in ("server", "qdrant"):
+        for name in ("server", "qdrant", "mcp_connections"):
             if server := self.__dict__.get(name):
                 server.close()
         if "rbac" in self.__dict__:
@@ -221,10 +223,20 @@ class App:
 
     @cached_property
     def tools(self) -> "Registry":
-        """The tools that there are."""
+        """The tools that there are: ours, and those taken from MCP servers."""
         from localai.agent.builtin import registry
+        from localai.agent.mcp.foreign import Foreign
+        from localai.agent.mcp.kept import Kept
+        from localai.agent.tools import Registry
 
-        return registry(self.sandbox)
+        def misfit(value: "Mapping[str, Any]", schema: "Mapping[str, Any]") -> str | None:
+            from localai.infer import schema as schemas
+
+            return schemas.misfit(value, schema)
+
+        kept = Kept(self.database, self.audit, self.approvals.standing.void)
+        foreign = Foreign(kept, lambda: self.mcp_connections, misfit)
+        return Registry((*registry(self.sandbox).all(), *foreign.tools()))
 
     @cached_property
     def sandbox(self) -> "Sandbox":
@@ -242,6 +254,23 @@ class App:
             limits=Limits(seconds=self.settings[keys.SANDBOX_TIMEOUT], memory=memory),
             enabled=self._is_on(keys.SANDBOX_ENABLED),
         )
+
+    @cached_property
+    def mcp(self) -> "Servers":
+        """The MCP servers whose tools are ours."""
+        from localai.agent.mcp.servers import Servers
+
+        void = self.approvals.standing.void
+        base = (self.database, self.audit, self.clock, self.rbac.require)
+        return Servers(*base, lambda: self.mcp_connections, void)
+
+    @cached_property
+    def mcp_connections(self) -> "Connections":
+        """The MCP servers that this process speaks with."""
+        from localai.agent.mcp.connections import Connections
+        from localai.agent.mcp.launch import launch
+
+        return Connections(partial(launch, find=self.secrets.find))
 
     @cached_property
     def runner(self) -> "Runner":
@@ -288,7 +317,7 @@ class App:
         from localai.approvals.policies import Policies
 
         def tools() -> "Mapping[str, Sequence[str]]":
-            return {tool.name: list(tool.schema["properties"]) for tool in self.tools.all()}
+            return {tool.name: tool.arguments for tool in self.tools.all()}
 
         file = self.directories.config_file.with_name("policy.toml")
         standing = self.approvals.standing.live

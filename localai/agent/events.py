@@ -54,6 +54,15 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class Untold:
+    """So many tools the model is not told of: its context has no room for them."""
+
+    kind: ClassVar[Literal["untold"]] = "untold"
+
+    tools: int
+
+
+@dataclass(frozen=True)
 class Called:
     """A tool call and what came of it; `pending` is the id of a request that waits."""
 
@@ -99,4 +108,4 @@ class GroundedResult(ChatResult):
     passages: tuple[Passage, ...]
 
 
-Event = Said | Thought | Calling | Called | Stopped | Dropped | Found | ChatResult
+Event = Said | Thought | Calling | Called | Stopped | Dropped | Untold | Found | ChatResult

@@ -20,6 +20,7 @@ from localai.agent.events import (
     Said,
     Stopped,
     Thought,
+    Untold,
 )
 from localai.agent.grounding import grounded, look_up
 from localai.agent.history import History, Turn
@@ -133,10 +134,25 @@ class Agent:
             self._runner.lead(turn.session)
         yield turn.found
 
+    def _tools(
+        self, actor: Actor, turn: Progress, request: Request, engine: Engine
+    ) -> Generator[Event, None, Sequence[ToolSpec]]:
+        """What the model is told of the tools; it is said once where that is not all."""
+        if turn.stopped is not None or not _is_acting(request, engine):
+            return ()
+        there = self._runner.specs(actor, request.leave)
+        if engine.name == STARTER:
+            return tuple(tool for tool in there if tool.name in STARTER_TOOLS)
+        tools = window.told(there, engine.context, engine.count)
+        if len(there) - len(tools) > turn.untold:
+            turn.untold = len(there) - len(tools)
+            yield Untold(turn.untold)
+        return tools
+
     def _generate(
         self, actor: Actor, turn: Progress, request: Request, engine: Engine
     ) -> Generator[Event, None, list[Proposed]]:
-        tools = self._tools(actor, turn, request, engine)
+        tools = yield from self._tools(actor, turn, request, engine)
         messages, dropped = self._messages(actor, turn, request, tools, engine)
         if dropped > turn.dropped:
             turn.dropped = dropped
@@ -185,21 +201,6 @@ class Agent:
                 )
                 self._history.add(actor, turn.session, kept)
         return calls
-
-    def _tools(
-        self, actor: Actor, turn: Progress, request: Request, engine: Engine
-    ) -> Sequence[ToolSpec]:
-        """What the model is told of, which is what it knows how to call."""
-        if turn.stopped is not None or not _is_acting(request, engine):
-            return ()
-        tools = self._runner.specs(actor, request.leave)
-        if engine.name == STARTER:
-            return tuple(tool for tool in tools if tool.name in STARTER_TOOLS)
-        if not engine.context:
-            return tools
-        # The first are the most useful ones; in a small context the others would leave no room.
-        described = [json.dumps(tool.described) for tool in tools]
-        return tools[: window.fitting(described, engine.context // 3, engine.count)]
 
     def _messages(
         self,

@@ -1,4 +1,4 @@
-"""Conversations, their messages, and the index of what was said in them."""
+"""Conversations, their messages and their index; servers of other tools, and those tools."""
 
 import sqlalchemy as sa
 
@@ -39,3 +39,29 @@ messages = sa.Table(
 
 # FTS5's, which a trigger fills: it has no rows of its own that could be written here.
 index = sa.table("messages_search", sa.column("content"), sa.column("session_id"), sa.column("seq"))
+
+mcp_servers = sa.Table(
+    "mcp_servers",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("command", sa.Text, nullable=False),  # JSON: the words; [] for an address
+    sa.Column("url", sa.Text),
+    sa.Column("cwd", sa.Text, nullable=False),
+    sa.Column("env", sa.Text, nullable=False),  # JSON: names of variables, never values
+    sa.Column("added_by", sa.Text, nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+)
+
+mcp_tools = sa.Table(
+    "mcp_tools",
+    metadata,
+    sa.Column("server", sa.Text, sa.ForeignKey("mcp_servers.name"), primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("parameters", sa.Text, nullable=False),  # JSON schema
+    sa.Column("annotations", sa.Text, nullable=False),  # JSON
+    sa.Column("pin", sa.Text, nullable=False),
+    sa.Column("risk", sa.Text, nullable=False),
+    # What was seen to be different since a person took it; nothing is called while it stands.
+    sa.Column("change", sa.Text),
+)

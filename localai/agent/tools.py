@@ -75,10 +75,24 @@ def _no_facts(_context: Context, _arguments: Mapping[str, Any]) -> Facts:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What somebody else says of a tool, in the place of a signature of ours.
+
+    `sha256` is the digest of all of it. `misfit` says what is wrong with arguments, if anything.
+    """
+
+    description: str
+    parameters: Mapping[str, Any]
+    sha256: str
+    misfit: Callable[[Mapping[str, Any]], str | None]
+
+
+@dataclass(frozen=True)
 class Tool:
     """One tool; `raised_risk` can only lift a call above `risk`.
 
     `left_open` are the arguments that may be anything where a person allows a call for a while.
+    What is `told` of it stands for what its function would say.
     """
 
     name: str
@@ -89,20 +103,31 @@ class Tool:
     raised_risk: Callable[[Context, Mapping[str, Any]], Risk] | None = None
     facts: Callable[[Context, Mapping[str, Any]], Facts] = _no_facts
     left_open: tuple[str, ...] = ()
+    told: Told | None = None
 
     @property
     def description(self) -> str:
-        """The first line of the function's docstring."""
+        """The first line of the function's docstring, or what is told."""
+        if self.told:
+            return self.told.description
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     @cached_property
     def schema(self) -> dict[str, Any]:
         """The JSON schema of the arguments."""
-        return _schema(self.function)
+        return dict(self.told.parameters) if self.told else _schema(self.function)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The names of the arguments, as far as the schema names them."""
+        properties = self.schema.get("properties")
+        return tuple(properties) if isinstance(properties, dict) else ()
 
     @cached_property
     def schema_sha256(self) -> str:
         """The digest of all that a model is told about the tool."""
+        if self.told:
+            return self.told.sha256
         told = {"name": self.name, "description": self.description, "parameters": self.schema}
         return digest("localai-tool-v1", told)
 
@@ -118,6 +143,10 @@ class Tool:
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Raise Invalid, naming what is expected, unless the arguments fit the schema."""
+        if self.told:
+            if (misfit := self.told.misfit(arguments)) is not None:
+                raise Invalid(f"{self.name}: {misfit}", hint=f"ai tools show {self.name}")
+            return
         properties = self.schema["properties"]
         required = set(self.schema["required"])
         wrong = [f"{name} is missing" for name in sorted(required - arguments.keys())]

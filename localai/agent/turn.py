@@ -63,6 +63,7 @@ class Progress:
     calls: list[Called] = field(default_factory=list)
     usage: Usage = field(default_factory=lambda: Usage(0, 0, 0, 0.0, 0.0))
     dropped: int = 0
+    untold: int = 0
     found: Found | None = None
     room: int = 0
     stopped: str | None = None

@@ -6,27 +6,33 @@ moves again before that is used up, so the engine finds the beginning that it re
 is left out depends on what was said, not on when it is asked.
 """
 
+import json
 from collections.abc import Callable, Sequence
 
-from localai.infer.engine import Message
+from localai.infer.engine import Message, ToolSpec
 
 _MOST_ANSWER = 1024
 _AROUND = 8  # tokens that a template puts around a message
 
 
+def told(
+    tools: Sequence[ToolSpec], context: int, count: Callable[[str], int]
+) -> Sequence[ToolSpec]:
+    """The tools that a model is told of: as many as a third of its context holds, ours first."""
+    if not context:
+        return tools
+    kept, left = [], context // 3
+    for tool in sorted(tools, key=_is_foreign):
+        size = count(json.dumps(tool.described))
+        if size <= left:
+            kept.append(tool)
+            left -= size
+    return kept
+
+
 def room(context: int, fixed: int) -> int:
     """Tokens for messages: the context but for what is fixed, and a quarter or 1,024 to answer."""
     return context - fixed - min(context // 4, _MOST_ANSWER)
-
-
-def fitting(described: Sequence[str], most: int, count: Callable[[str], int]) -> int:
-    """How many of these, from the first on, have `most` tokens together."""
-    taken = 0
-    for number, text in enumerate(described):
-        taken += count(text)
-        if taken > most:
-            return number
-    return len(described)
 
 
 def first_kept(messages: Sequence[Message], room: int, count: Callable[[str], int]) -> int:
@@ -47,6 +53,10 @@ def first_kept(messages: Sequence[Message], room: int, count: Callable[[str], in
                 taken -= sum(sizes[first:question])
                 first = question
     return first
+
+
+def _is_foreign(tool: ToolSpec) -> bool:
+    return "." in tool.name  # the dot after the server's name
 
 
 def _text(message: Message) -> str:

@@ -80,7 +80,9 @@ def difference(approved: Action, now: Action) -> str:
     """What differs between the approved action and the same call stated now, in words."""
     found = []
     if approved.tool_schema_sha256 != now.tool_schema_sha256:
-        found.append(f"the tool {approved.tool} takes other arguments now")
+        found.append(
+            f"the tool {approved.tool} is described otherwise, or takes other arguments now"
+        )
     if approved.facts.program != now.facts.program:
         found.append(_program(approved.facts.program, now.facts.program))
     if approved.facts.environment_sha256 != now.facts.environment_sha256:

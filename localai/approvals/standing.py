@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from localai.approvals.ledger import Ledger
+from localai.approvals.ledger import SYSTEM, Ledger
 from localai.approvals.policy import asks_by_mode
 from localai.approvals.rules import Equal, Rule
 from localai.approvals.tables import standing_rules as s
@@ -152,6 +152,16 @@ class StandingRules:
             for each in self.live()
             if each.row["user_id"] == actor.user_id and each.row["session"] in sessions
         )
+
+    def void(self, connection: sa.Connection, tool: str, why: str) -> None:
+        """Take back every rule about a tool that is not what it was."""
+        due = s.c.tool == tool, s.c.revoked_us.is_(None)
+        now = self._ledger.clock.now_us()
+        taken = sa.update(s).where(*due).values(revoked_us=now).returning(s.c.id, s.c.approval)
+        for row in connection.execute(taken).all():
+            details = {"approval": row.approval, "tool": tool, "why": why}
+            name, event = f"{_PREFIX}{row.id}", "policy.rule-revoked"
+            self._ledger.note_call(connection, event, SYSTEM, name, details)
 
     def revoke(self, actor: Actor, name: str) -> Standing:
         """Take a rule back; it is gone from the next call on."""

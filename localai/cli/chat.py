@@ -235,18 +235,21 @@ def _text(prompt: list[str] | None) -> str | None:
 
 def _noted(event: "Event") -> str | None:
     """The line that tells what happened beside the answer."""
+    told = None
     match event.kind:
         case "calling":
-            return _announced(event)
+            told = _announced(event)
         case "called":
-            return _told(event)
+            told = _told(event)
         case "stopped":
-            return f"[no more tools: {event.why}]"
+            told = f"[no more tools: {event.why}]"
         case "dropped":
-            return f"[the first {event.messages} messages no longer fit and are not read]"
+            told = f"[the first {event.messages} messages no longer fit and are not read]"
+        case "untold":
+            told = f"[{event.tools} tools have no room in this model's context and are not offered]"
         case "found" if not event.passages:
-            return f"[{event.collection} has nothing on this]"
-    return None
+            told = f"[{event.collection} has nothing on this]"
+    return told
 
 
 def _announced(calling: "Calling") -> str:

@@ -67,7 +67,10 @@ def waits(approval: "Approval") -> None:
 
 
 def _table(page: "Page[ToolInfo]") -> None:
-    rows = ((each.name, each.risk, each.permission, each.description) for each in page.items)
+    rows = (
+        (each.name, each.risk, each.permission, each.description.partition("\n")[0])
+        for each in page.items
+    )
     print_table(("NAME", "RISK", "NEEDS", "WHAT IT DOES"), rows, empty="no tools")
 
 

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ NAMES = {
     "engine-api-key": "Opens an inference server",
     "database-password": "Opens PostgreSQL",
 }
+# The token of an MCP server, or a variable of its environment.
+_OF_SERVER = re.compile(r"mcp-[a-z0-9][a-z0-9-]{0,30}(\.[A-Za-z_][A-Za-z0-9_]{0,63})?")
 
 
 @dataclass(frozen=True)
@@ -175,10 +178,11 @@ class Secrets:
 
 
 def _check(name: str) -> None:
-    if name not in NAMES:
+    if name not in NAMES and not _OF_SERVER.fullmatch(name):
         message = f"no secret is called {name!r}"
-        raise Invalid(message, hint=f"one of {', '.join(NAMES)}")
+        hint = f"one of {', '.join(NAMES)}, mcp-SERVER or mcp-SERVER.VARIABLE"
+        raise Invalid(message, hint=hint)
 
 
 def _variable(name: str) -> str:
-    return SECRET_PREFIX + name.upper().replace("-", "_")
+    return SECRET_PREFIX + re.sub("[-.]", "_", name).upper()

@@ -247,6 +247,8 @@ def _resolve(words: list[str]) -> str | None:
     given: list[str] = []
     rest = iter(words)
     for word in rest:
+        if word == "--":  # what follows is another program's
+            break
         if word.startswith("-") and word != "-":
             name, equals, value = word.partition("=")
             option = _option(command, context, name)

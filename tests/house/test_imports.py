@@ -49,7 +49,10 @@ HEAVIER_THAN_HELP = {"cryptography", "psutil", "pysqlite3", "sqlalchemy", "sqlit
 # Each foreign library and the file, the files or the folder that wrap it.
 WRAPPED = {
     "alembic": {"migrations"},
-    "anyio": {f"agent/mcp/{name}.py" for name in ("http", "server", "stdio", "stop")},
+    "anyio": {
+        f"agent/mcp/{name}.py"
+        for name in ("client", "connections", "http", "pipe", "server", "stdio", "stop")
+    },
     "cryptography": {"core/vault.py"},
     "fastembed": {"rag/embed.py", "rag/rerank.py"},
     "gguf": {"infer/gguf_file.py"},
@@ -60,13 +63,15 @@ WRAPPED = {
     "lxml": {"rag/formats/archive.py"},
     "openpyxl": {"rag/formats/office.py"},
     "httpcore": {"core/web.py"},
+    "httpx2": {"agent/mcp/client.py", "agent/mcp/meter.py"},
     "idna": {"core/address.py"},
     "pathspec": {"rag/walk.py"},
     "pptx": {"rag/formats/office.py"},
     "pypdf": {"rag/formats/pdf.py"},
     "trafilatura": {"rag/formats/web.py"},
     "llama_cpp": {"infer/llamacpp.py", "infer/sampler.py"},
-    "mcp": {f"agent/mcp/{name}.py" for name in ("http", "server", "shelf", "stdio")},
+    "mcp": {f"agent/mcp/{name}.py" for name in ("client", "http", "server", "shelf", "stdio")},
+    "mcp_types": {"agent/mcp/client.py"},
     "mmh3": {"rag/sparse.py"},
     "pynvml": {"infer/nvidia.py"},
     "pysqlite3": {"core/db.py"},

@@ -205,7 +205,7 @@ def test_closing_a_turn_midway_keeps_what_was_said(app: App, tmp_path: Path) -> 
         session=None,
         route="chat",
         system=None,
-        with_tools=None,
+        with_tools=False,
         temperature=0.0,
         max_tokens=None,
         seed=None,

@@ -72,14 +72,14 @@ class Programs:
         return replace(ended, output=ended.output + watched.told)
 
     def environment(self, context: Context) -> dict[str, str]:
-        """What a program gets to know of ours: where programs lie, who and where it is."""
-        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        # A relative folder would let the workspace choose the program.
-        folders = [f for f in os.environ.get("PATH", os.defpath).split(os.pathsep) if f[:1] == "/"]
-        if self.sandbox.is_confined:
-            seen = self.sandbox.view(context.workspace, context.protected)
-            folders = [f for f in folders if seen.shows(os.path.realpath(f))]
-        return {**kept, "PATH": os.pathsep.join(folders), "TERM": "dumb"}
+        """What a program gets to know of ours, and of where programs lie that it can see."""
+        known = environment()
+        if not self.sandbox.is_confined:
+            return known
+        seen = self.sandbox.view(context.workspace, context.protected)
+        folders = known["PATH"].split(os.pathsep)
+        shown = [folder for folder in folders if seen.shows(os.path.realpath(folder))]
+        return {**known, "PATH": os.pathsep.join(shown)}
 
     def risk(self, _context: Context, _arguments: Mapping[str, Any]) -> Risk:
         """High in a sandbox; critical where there is none."""
@@ -97,7 +97,7 @@ class Programs:
         if not os.path.isdir(place.path):  # noqa: PTH112 - Path.is_dir raises for an overlong name
             raise NotFound(f"no directory {cwd} in the workspace")
         stated = self.stated(context, argv[0], place.path)
-        return replace(stated, files=(beneath.identity(place), *_named(argv[1:], place.path)))
+        return replace(stated, files=(beneath.identity(place), *named_files(argv[1:], place.path)))
 
     def python_facts(self, context: Context, _arguments: Mapping[str, Any]) -> Facts:
         """The interpreter and its environment."""
@@ -105,10 +105,10 @@ class Programs:
 
     def stated(self, context: Context, name: str, cwd: Path) -> Facts:
         """The program of that name as a tool finds it, and what it gets to know."""
-        environment = self.environment(context)
-        spelled = json.dumps(environment, sort_keys=True)
+        known = self.environment(context)
+        spelled = json.dumps(known, sort_keys=True)
         return Facts(
-            program=_program(name, cwd, environment["PATH"]),
+            program=find_program(name, cwd, known["PATH"]),
             environment_sha256=hashlib.sha256(spelled.encode()).hexdigest(),
         )
 
@@ -137,11 +137,20 @@ class Programs:
         )
 
 
+def environment() -> dict[str, str]:
+    """What a program gets to know of ours: where programs lie, who and where it is."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    # A relative folder would let the workspace choose the program.
+    path = os.pathsep.join(folder for folder in folders if folder.startswith("/"))
+    return {**kept, "PATH": path, "TERM": "dumb"}
+
+
 def _root(context: Context) -> Path:
     return Path(os.path.realpath(context.workspace))
 
 
-def _named(arguments: Sequence[str], cwd: Path) -> Iterator[FileFact]:
+def named_files(arguments: Sequence[str], cwd: Path) -> Iterator[FileFact]:
     """The files that the arguments name: a script that changes is another action."""
     for argument in dict.fromkeys(arguments):
         path = os.path.join(cwd, argument)  # noqa: PTH118 - Path raises for an overlong name
@@ -168,7 +177,8 @@ def _found(name: str, cwd: Path, path: str) -> str:
     return found
 
 
-def _program(name: str, cwd: Path, path: str) -> Program:
+def find_program(name: str, cwd: Path, path: str) -> Program:
+    """The file that a command's first word means there; NotFound where there is none."""
     real = os.path.realpath(_found(name, cwd, path))
     try:
         with Path(real).open("rb") as file:

@@ -1,1 +1,1 @@
-"""The Model Context Protocol, by its official SDK: our tools for other programs."""
+"""The Model Context Protocol: tools of other servers as ours, and ours for other programs."""

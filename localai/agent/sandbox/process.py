@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 _POLL_S = 0.1
 _GRACE_S = 2.0
+MOST_OUTPUT = 65_536
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -21,7 +22,7 @@ class Limits:
     seconds: int = 120
     memory: int = 2 << 30
     processes: int = 256
-    output: int = 65_536
+    output: int = MOST_OUTPUT
     file: int = 1 << 30
     descriptors: int = 1024
 
@@ -64,7 +65,7 @@ class Ended:
 class Output:
     """The beginning and the end of what a program says; the middle is counted, not kept."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int = MOST_OUTPUT) -> None:
         self._half = most // 2
         self._head = bytearray()
         self._tail = bytearray()

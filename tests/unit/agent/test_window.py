@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localai.agent import window
-from localai.agent.window import first_kept, room
-from localai.infer.engine import Message, ToolCall
+from localai.agent.window import first_kept, room, told
+from localai.infer.engine import Message, ToolCall, ToolSpec
 
 ROOM = 400
 
@@ -110,8 +110,25 @@ def test_a_text_that_fits_is_whole_and_one_without_room_is_named() -> None:
     assert window.clipped("long" * 100, 3, len) == "[left out: there is no room for it]"
 
 
-def test_the_first_tools_are_kept() -> None:
-    """As many as have room together."""
-    assert window.fitting(["aa", "bb", "c"], 4, len) == 2
-    assert window.fitting(["aa", "bb", "c"], 5, len) == 3
-    assert window.fitting(["aaaaaa"], 5, len) == 0
+def _tool(name: str, words: int) -> ToolSpec:
+    return ToolSpec(name, "word " * words, {})
+
+
+def test_tools_take_a_third_of_the_context_at_most() -> None:
+    """Ours come first, whatever their order; of theirs, those that still fit."""
+    others = [_tool(f"files.t{n}", 20) for n in range(9)]
+    tools = [*others, _tool("a.b", 1), _tool("read_file", 20)]
+    kept = [tool.name for tool in told(tools, 3 * 100, _words)]
+    assert kept[0] == "read_file"
+    assert kept[-1] == "a.b"
+    assert 1 < len(kept) < len(tools)
+    assert told(tools, 4, _words) == []
+
+
+def test_tools_are_not_counted_where_the_context_is_unknown() -> None:
+    """A server knows how much its models read."""
+
+    def refuse(text: str) -> int:
+        raise AssertionError(text)
+
+    assert len(told([_tool("a.b", 9)], 0, refuse)) == 1
