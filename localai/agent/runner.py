@@ -181,7 +181,7 @@ class Runner:
         """The call as its tool states it, its risk, and what the policy says of it."""
         rules = self._rules
         action = self._action(tool, arguments, workspace)
-        risk = tool.risk_of(self._context(workspace), action.arguments)
+        risk = tool.risk_of(self._context(workspace, action.facts), action.arguments)
         call = Subject(tool.name, action.arguments, risk, rules.roles(actor.user_id), action.cwd)
         is_confined = tool.confinement.is_confined
         verdict = policy.decide(

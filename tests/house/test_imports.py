@@ -56,6 +56,7 @@ WRAPPED = {
     "idna": {"core/address.py"},
     "pathspec": {"rag/walk.py"},
     "pptx": {"rag/formats/office.py"},
+    "re2": {"agent/builtin/pattern.py"},
     "pypdf": {"rag/formats/pdf.py"},
     "trafilatura": {"rag/formats/web.py"},
     "llama_cpp": {"infer/llamacpp.py", "infer/sampler.py"},

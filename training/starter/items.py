@@ -23,7 +23,8 @@ from localai.rag.prompt import prompt
 from localai.rag.records import Passage
 
 PHRASES = Path(__file__).parent / "phrases"
-SPECS = tuple(tool.spec for tool in registry().all())
+TAUGHT = ("read_file", "list_files", "write_file", "run_command")
+SPECS = tuple(registry().get(name).spec for name in TAUGHT)
 _CHOICE = re.compile(r"\(([^()]*)\)")
 _OPEN_END = re.compile(r"\{(content|command)\}$")
 LANGS = (EN, KO)

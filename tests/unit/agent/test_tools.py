@@ -158,6 +158,19 @@ def test_the_tools_that_ship() -> None:
         "list_files": ("low", "files:read", ["path"]),
         "write_file": ("high", "files:write", ["path", "content"]),
         "run_command": ("critical", "commands:run", ["argv", "cwd"]),
+        "edit_file": ("high", "files:write", ["path", "old", "new", "all"]),
+        "search_files": ("low", "files:read", ["pattern", "path", "glob", "ignore_case"]),
+    }
+
+
+def test_the_tools_that_the_starter_learned_are_as_it_learned_them() -> None:
+    """First, in this order, and told to the last character as they were in its training."""
+    told = {tool.name: tool.schema_sha256[:16] for tool in registry().all()[:4]}
+    assert told == {
+        "read_file": "ea3397ed646d5f9e",
+        "list_files": "bd4f509ec601bc44",
+        "write_file": "afca96e63af4435f",
+        "run_command": "b8b637f43258f2a7",
     }
 
 

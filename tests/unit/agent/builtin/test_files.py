@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from localai.agent.builtin import beneath, files
+from localai.agent.builtin import beneath, files, replace
 from localai.agent.tools import Context, Tool, ToolResult
 from localai.approvals.action import FileFact
 from localai.core.errors import Conflict, Denied, Invalid
@@ -213,9 +213,9 @@ def test_file_systems_without_links_are_written_too(
     if exists:
         (workspace / "a.txt").write_text("precious")
         with pytest.raises(Conflict, match="changed"):
-            files._put(handle, "t", "a.txt", fact)
+            replace.put(handle, "t", "a.txt", fact)
     else:
-        files._put(handle, "t", "a.txt", fact)
+        replace.put(handle, "t", "a.txt", fact)
         assert (workspace / "a.txt").read_text() == "new"
     os.close(handle)
 
