@@ -200,7 +200,8 @@ class Agent:
     def _generate(
         self, actor: Actor, turn: _Progress, request: Request, engine: Engine
     ) -> Generator[Event, None, list[_Proposed]]:
-        tools = self._runner.specs(actor) if _is_acting(request, engine) else ()
+        known = self._runner.specs(actor) if _is_acting(request, engine) else ()
+        tools = window.told(known, engine.context, engine.count)
         messages, dropped = self._messages(actor, turn, request, tools, engine)
         if dropped > turn.dropped:
             turn.dropped = dropped

@@ -3,14 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localai.agent.window import first_kept, room
-from localai.infer.engine import Message, ToolCall
+from localai.agent.window import first_kept, room, told
+from localai.infer.engine import Message, ToolCall, ToolSpec
 
 ROOM = 400
 
 
 def _words(text: str) -> int:
     return len(text.split())
+
+
+def _never(text: str) -> int:
+    raise AssertionError(text)
 
 
 def _talk(*sizes: int) -> list[Message]:
@@ -33,11 +37,7 @@ def test_what_fits_is_read_whole() -> None:
 
 def test_a_short_conversation_is_not_counted() -> None:
     """It costs nothing where it cannot matter."""
-
-    def refuse(text: str) -> int:
-        raise AssertionError(text)
-
-    assert first_kept(_talk(5, 5, 5), ROOM, refuse) == 0
+    assert first_kept(_talk(5, 5, 5), ROOM, _never) == 0
 
 
 def test_half_of_the_room_is_free_afterwards() -> None:
@@ -90,3 +90,21 @@ def test_the_beginning_moves_forward_alone(sizes: list[int]) -> None:
         questions = sum(message.role == "user" for message in kept)
         assert _taken(kept) <= ROOM or questions == 1
         before = first
+
+
+def _tool(name: str, size: int) -> ToolSpec:
+    return ToolSpec(name, "x" * size, {})
+
+
+def test_the_first_tools_are_told_as_far_as_they_fit() -> None:
+    """Two fifths of the context, and none after the first that does not fit."""
+    tools = [_tool("a", 100), _tool("b", 300), _tool("c", 1)]
+    names = [tool.name for tool in told(tools, 1000, len)]
+    assert names == ["a"]
+    assert told(tools, 0, _never) == tools
+
+
+def test_few_tools_are_not_counted() -> None:
+    """Where their letters fit, their tokens do."""
+    tools = [_tool("a", 100), _tool("b", 300)]
+    assert told(tools, 100_000, _never) == tools
