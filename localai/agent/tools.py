@@ -27,6 +27,7 @@ _TYPES: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: 
 class Context:
     """Where a tool works: its workspace, what it must never touch, the facts it was granted on.
 
+    The workspace is its real path: a link that is put above it later leads nowhere.
     `actor` is for whom it works; None while a call is only stated or judged.
     """
 

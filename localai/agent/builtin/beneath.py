@@ -1,8 +1,8 @@
 """Opens what lies beneath the workspace, and nothing else, however the tree is changed meanwhile.
 
-A path is resolved once, symbolic links included, and must end inside. It is then walked from
-the workspace down, one directory handle after another, none of them through a link: what was
-swapped for a link in between is an error, never another file.
+A path is resolved once, symbolic links included, and must end inside. It is then walked from the
+top of the file system down, one directory handle after another, none of them through a link: what
+was swapped for a link in between is an error, never another file.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from pathlib import Path
 from localai.agent.tools import Context
 from localai.approvals.action import FileFact
 from localai.core.errors import Denied, Invalid
+from localai.core.files import real as real_path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # On Linux a folder above may be passed through without the right to list it.
@@ -38,19 +39,14 @@ class Place:
         return self.root.joinpath(*self.steps)
 
 
-def root(context: Context) -> Path:
-    """The workspace's real path."""
-    return Path(os.path.realpath(context.workspace))
-
-
 def locate(context: Context, path: str) -> Place:
     """Resolve a path of the workspace; Denied where it ends outside or in what is protected."""
     if not path or "\0" in path:
         raise Invalid(f"{path!r} is not a path", hint="give a path relative to the workspace")
     if path.startswith("/") or ".." in path.split("/"):
         raise Denied(f"{path} lies outside the workspace", hint="give a path relative to it")
-    top = root(context)
-    real = Path(os.path.realpath(top / path))
+    top = context.workspace
+    real = Path(real_path(top / path))
     if not real.is_relative_to(top):
         raise Denied(f"{path} leads outside the workspace", hint="give a path that stays inside")
     if is_protected(context, real):
@@ -60,7 +56,7 @@ def locate(context: Context, path: str) -> Place:
 
 def is_protected(context: Context, real: Path) -> bool:
     """Whether a resolved path belongs to localai itself."""
-    return any(real.is_relative_to(os.path.realpath(kept)) for kept in context.protected)
+    return any(real.is_relative_to(real_path(kept)) for kept in context.protected)
 
 
 @contextmanager

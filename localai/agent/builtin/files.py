@@ -139,7 +139,7 @@ def paths(context: Context, arguments: Mapping[str, Any]) -> tuple[str, str]:
     """
     path = arguments["path"]
     if context.facts.files:
-        return path, os.path.relpath(context.facts.files[0].path, beneath.root(context))
+        return path, os.path.relpath(context.facts.files[0].path, context.workspace)
     return path, "/".join(beneath.locate(context, path).steps)
 
 
