@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
     from localai.agent.builtin.rooms import Recalled, Rooms
     from localai.agent.grounding import Documents
     from localai.agent.history import History
-    from localai.agent.loop import Agent, Request, Shape
+    from localai.agent.loop import Agent
     from localai.agent.recollection import Recollection
     from localai.agent.runner import Runner
+    from localai.agent.sandbox.tiers import Sandbox
     from localai.agent.search import Search
     from localai.agent.tools import Registry
+    from localai.agent.turn import Request, Shape
     from localai.approvals.gate import Gate
     from localai.approvals.past import Past
     from localai.approvals.policies import Policies
-    from localai.approvals.policy import Mode
+    from localai.approvals.policy import Level, Mode
     from localai.approvals.records import Approval, Reply
     from localai.approvals.service import Approvals
     from localai.core.audit import Audit
@@ -224,7 +227,7 @@ class App:
         from localai.agent.own_tools import load
         from localai.agent.tools import Registry
 
-        ours = shipped(self._rooms)
+        ours = shipped(self.sandbox, self._rooms)
         own = load({tool.name for tool in ours})
         return Registry((*ours, *own.tools), own.skipped)
 
@@ -247,7 +250,7 @@ class App:
             by_meaning = self.recollection.find(actor, text, project=here, limit=more).items
             both = {(each.session, each.seq): each for each in (*by_words, *by_meaning)}
             found = [each for each in both.values() if each.session != actor.session][:most]
-            return Recalled(found, self.search.is_foreign({each.session for each in found}))
+            return Recalled(found, any(self.history.has_foreign(each.session) for each in found))
 
         def answering(actor: "Actor", session: str) -> str | None:
             return self.history.last_model(actor, session)
@@ -275,6 +278,23 @@ class App:
         return None
 
     @cached_property
+    def sandbox(self) -> "Sandbox":
+        """Where programs run that a model asks for."""
+        from localai.agent.sandbox.process import Limits
+        from localai.agent.sandbox.tiers import Sandbox
+
+        memory, readable = (
+            self.settings[keys.SANDBOX_MEMORY] << 20,
+            self.settings[keys.SANDBOX_READABLE],
+        )
+        return Sandbox(
+            readable=readable,
+            hidden=_installed(self.workspace),
+            limits=Limits(seconds=self.settings[keys.SANDBOX_TIMEOUT], memory=memory),
+            enabled=self._is_on(keys.SANDBOX_ENABLED),
+        )
+
+    @cached_property
     def runner(self) -> "Runner":
         """The one path on which tools run."""
         from localai.agent.runner import Rules, Runner
@@ -292,6 +312,7 @@ class App:
             workspace=self.workspace,
             protected=(*self.directories.all, self.models_dir, self._log_file),
             limit=self._limits.take if self._is_on(keys.RATE_LIMITS_ENABLED) else None,
+            trail=self.history,
         )
 
     @cached_property
@@ -406,8 +427,43 @@ class App:
     def agent(self) -> "Agent":
         """Conversations with a model that can call tools."""
         from localai.agent.loop import Agent
+        from localai.agent.turn import Budget
 
-        return Agent(self.history, self.runner, self.rbac.require, self._removed)
+        budget = Budget(self.settings[keys.AGENT_STEPS], self.settings[keys.AGENT_TOKENS])
+        return Agent(self.history, self.runner, self.rbac.require, self._removed, budget)
+
+    def serve_mcp(
+        self,
+        *,
+        wait_s: float,
+        address: tuple[str, int] | None,
+        announce: Callable[[str], None],
+    ) -> None:
+        """Lend tools and documents to another program until it leaves, over standard input.
+
+        With an address (host and port) to all that come there with an API key, until Ctrl-C.
+        """
+        from localai.agent.mcp import http, stdio
+        from localai.agent.mcp.calls import CONVERSATION, Calls
+        from localai.agent.mcp.server import Context, Service
+        from localai.agent.mcp.shelf import Shelf
+        from localai.core import log
+        from localai.core.ids import new_id
+
+        agent = None if address else self.actor.agent(CONVERSATION + new_id())
+
+        def who(ctx: "Context") -> "Actor":
+            return agent or http.caller(ctx)
+
+        calls = Calls(self.runner, self.approvals, self.gate)
+        shelf = Shelf(self.rag, self.rbac.permissions)
+        service = Service(who, calls, shelf, self.runner, self.rbac.permissions, wait_s=wait_s)
+        self.database.version()  # opened here, where there is one thread
+        log.adopt("mcp", "uvicorn", "starlette", "asyncio")
+        if address is None:
+            stdio.serve(service)
+        else:
+            http.serve(service, self.api_keys.authenticate, *address, announce)
 
     @property
     def models_dir(self) -> Path:
@@ -713,14 +769,26 @@ class App:
         schema: Path | None = None,
         thinks: bool | None = None,
         documents: "Documents | None" = None,
+        autonomy: "Level" = "normal",
+        yolo: bool = False,
     ) -> "Request":
-        """One turn of a conversation, as it is asked for; `schema` is a file."""
-        from localai.agent.loop import Request
+        """One turn of a conversation, as it is asked for; `schema` is a file.
+
+        Denied where strict mode is to let something pass unasked.
+        """
+        from localai.agent.turn import Request
+        from localai.approvals.policy import Leave
         from localai.infer.engine import Sampling
 
         sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
         shape = _shape(schema) if schema else None
-        return Request(text, session, system, with_tools, sampling, route, shape, thinks, documents)
+        if self._mode == "strict" and (yolo or autonomy == "trusting"):
+            message = "strict mode lets no agent pass unasked"
+            raise Denied(message, hint="leave out --yolo and --autonomy trusting")
+        leave = Leave(autonomy, yolo)
+        return Request(
+            text, session, system, with_tools, sampling, route, shape, thinks, documents, leave
+        )
 
     @cached_property
     def actor(self) -> "Actor":
@@ -777,8 +845,16 @@ class App:
         return self.directories.keys / "audit.anchor"
 
 
+def _installed(workspace: Path) -> "Sequence[Path]":
+    """Where this program itself lies, unless somebody is at work on it."""
+    places = [Path(sys.prefix) / "bin" / "ai", Path(__file__).parent]
+    if sys.prefix != sys.base_prefix:
+        places.append(Path(sys.prefix))
+    return [each for each in places if not each.is_relative_to(workspace)]
+
+
 def _shape(file: Path) -> "Shape":
-    from localai.agent.loop import Shape
+    from localai.agent.turn import Shape
     from localai.infer import schema
 
     wanted = schema.read(file)

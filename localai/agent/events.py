@@ -35,6 +35,25 @@ class Dropped:
 
 
 @dataclass(frozen=True)
+class Calling:
+    """A tool is about to be called, with arguments as they will be read."""
+
+    kind: ClassVar[Literal["calling"]] = "calling"
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The model may call no more tools in this turn, and must answer with what it has."""
+
+    kind: ClassVar[Literal["stopped"]] = "stopped"
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Called:
     """A tool call and what came of it; `pending` is the id of a request that waits."""
 
@@ -80,4 +99,4 @@ class GroundedResult(ChatResult):
     passages: tuple[Passage, ...]
 
 
-Event = Said | Thought | Called | Dropped | Found | ChatResult
+Event = Said | Thought | Calling | Called | Stopped | Dropped | Found | ChatResult

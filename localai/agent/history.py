@@ -203,6 +203,18 @@ class History:
         with self._database.read() as connection:
             return connection.scalar(query) is not None
 
+    def has_foreign(self, session: str) -> bool:
+        """Whether something that strangers wrote was read in the conversation."""
+        query = sa.select(sessions.c.has_foreign).where(sessions.c.id == session)
+        with self._database.read() as connection:
+            return bool(connection.scalar(query))
+
+    def note_foreign(self, session: str) -> None:
+        """Remember that it was."""
+        change = sa.update(sessions).where(sessions.c.id == session).values(has_foreign=True)
+        with self._database.transaction() as connection:
+            connection.execute(change)
+
     def is_waiting(self, actor: Actor, session: str) -> bool:
         """Whether a request of the conversation has not been answered; the id may be a prefix."""
         return any(turn.content is None for turn in self.read(actor, session).turns)

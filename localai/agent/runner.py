@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from localai.agent.tools import Context, Registry, Tool, ToolResult
 from localai.approvals import policy
 from localai.approvals.action import Action, Facts
 from localai.approvals.gate import Gate
-from localai.approvals.policy import Mode, Verdict
+from localai.approvals.policy import USUAL, Leave, Mode, Verdict
 from localai.approvals.records import Approval, Proposal, granted
 from localai.approvals.rules import Rule, Subject
 from localai.approvals.service import Approvals
 from localai.approvals.standing import Scope, Standing
-from localai.core.canonical import parse_object
+from localai.core.canonical import canonical, parse_object
 from localai.core.errors import Denied, LocalaiError
 from localai.core.files import real
 from localai.core.records import Page
@@ -42,6 +42,15 @@ class ToolOutcome:
     result: ToolResult
     approval: Approval | None
 
+    @property
+    def told(self) -> str:
+        """What whoever called reads, first of all where a person let something else run."""
+        approval = self.approval
+        if approval is None or approval.arguments == approval.proposed_arguments:
+            return self.result.text
+        changed = canonical(approval.arguments).decode()
+        return f"run with arguments that a person changed: {changed}\n{self.result.text}"
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -51,6 +60,31 @@ class Rules:
     enabled: bool = True
     written: Callable[[Actor], Sequence[Rule]] = lambda _: ()
     roles: Callable[[str], tuple[str, ...]] = lambda _: ()
+
+
+class Trail(Protocol):
+    """Which conversations have read what strangers wrote."""
+
+    def has_foreign(self, session: str) -> bool:
+        """Whether this one has."""
+
+    def note_foreign(self, session: str) -> None:
+        """Remember that this one has."""
+
+
+class Unwritten:
+    """A trail of conversations that are stored nowhere: it ends with the process."""
+
+    def __init__(self) -> None:
+        self._sessions: set[str] = set()
+
+    def has_foreign(self, session: str) -> bool:
+        """Whether this one has."""
+        return session in self._sessions
+
+    def note_foreign(self, session: str) -> None:
+        """Remember that this one has."""
+        self._sessions.add(session)
 
 
 @dataclass(frozen=True)
@@ -78,9 +112,11 @@ class Runner:
         workspace: Path,
         protected: tuple[Path, ...],
         limit: Callable[[Actor, str], None] | None = None,
+        trail: Trail | None = None,
     ) -> None:
         self.workspace = workspace
         self._place = Path(real(workspace))
+        self._trails = (trail, Unwritten()) if trail else (Unwritten(),)
         self._registry = registry
         self._approvals = approvals
         self._require = require
@@ -99,10 +135,11 @@ class Runner:
         self._require(actor, "tools:read")
         return _info(self._registry.get(name))
 
-    def specs(self, actor: Actor) -> Sequence[ToolSpec]:
-        """What a model is told about the tools."""
+    def specs(self, actor: Actor, leave: Leave = USUAL) -> Sequence[ToolSpec]:
+        """What a model is told about the tools that this leave lets it call."""
         self._require(actor, "tools:read")
-        return tuple(tool.spec for tool in self._registry.all())
+        most = Risk.LOW if leave.level == "read-only" else Risk.CRITICAL
+        return tuple(tool.spec for tool in self._registry.all() if tool.risk <= most)
 
     def run(  # noqa: PLR0913 - a call, its gate and its circumstances
         self,
@@ -114,10 +151,12 @@ class Runner:
         reason: str | None = None,
         session: str | None = None,
         receipt: Mapping[str, Any] | None = None,
+        leave: Leave = USUAL,
     ) -> ToolOutcome:
         """Run a tool with arguments as JSON text, once, after whatever the policy asks for.
 
-        The `receipt` of a call that a model proposed goes into the audit.
+        In a conversation that has read what strangers wrote, what is more than low risk counts as
+        the next higher one. The `receipt` of a call that a model proposed goes into the audit.
         Raises Invalid, NotFound or Denied (by role, rate or policy) before anything runs, and
         what the gate raises: Rejected, Expired, Waiting (a Pending with `approval_id`), Conflict.
         """
@@ -127,7 +166,8 @@ class Runner:
         actor = replace(actor, session=session or actor.session)
         if self._limit is not None:
             self._limit(actor, tool.name)
-        action, risk, verdict = self._judged(actor, tool, parse_object(arguments), self._place)
+        given = parse_object(arguments)
+        action, risk, verdict = self._judged(actor, tool, given, self._place, leave)
         proposal = replace(_proposal(tool, action, risk, verdict, reason), receipt=receipt)
         if verdict.effect == "ask":
             return self._claimed(actor, gate.decide(self._approvals.open(actor, proposal)).id)
@@ -176,17 +216,34 @@ class Runner:
             return ToolOutcome(ToolResult(is_ok, text, approval.outcome or ""), approval)
         return self._claimed(actor, granted(approval).id)
 
+    def lead(self, session: str) -> None:
+        """The conversation has read what strangers wrote: its calls are of a higher risk now."""
+        for trail in self._trails:
+            trail.note_foreign(session)
+
     def _judged(
-        self, actor: Actor, tool: Tool, arguments: Mapping[str, Any], workspace: Path
+        self,
+        actor: Actor,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        workspace: Path,
+        leave: Leave = USUAL,
     ) -> tuple[Action, Risk, Verdict]:
         """The call as its tool states it, its risk, and what the policy says of it."""
         rules = self._rules
         action = self._action(tool, arguments, workspace)
         risk = tool.risk_of(self._context(workspace, action.facts), action.arguments)
+        if Risk.LOW < risk < Risk.CRITICAL and self._is_led(actor):
+            risk = Risk(risk + 1)
         call = Subject(tool.name, action.arguments, risk, rules.roles(actor.user_id), action.cwd)
         is_confined = tool.confinement.is_confined
         verdict = policy.decide(
-            call, rules.written(actor), rules.mode, enabled=rules.enabled, confined=is_confined
+            call,
+            rules.written(actor),
+            rules.mode,
+            enabled=rules.enabled,
+            confined=is_confined,
+            leave=leave,
         )
         return action, risk, verdict
 
@@ -205,7 +262,13 @@ class Runner:
             self._approvals.finish(grant, _failure(error), ok=False)
             raise
         ended = self._approvals.finish(grant, result.summary, ok=result.ok)
+        if result.is_foreign and ended.session:
+            self.lead(ended.session)
         return ToolOutcome(result, ended)
+
+    def _is_led(self, actor: Actor) -> bool:
+        session = actor.session
+        return session is not None and any(each.has_foreign(session) for each in self._trails)
 
     def _unasked(
         self, actor: Actor, tool: Tool, proposal: Proposal, verdict: Verdict
@@ -224,6 +287,8 @@ class Runner:
             note("tool.ran", outcome=_failure(error))
             raise
         note("tool.ran", outcome=result.summary)
+        if result.is_foreign and actor.session:
+            self.lead(actor.session)
         return result
 
     def _action(self, tool: Tool, arguments: Mapping[str, Any], workspace: Path) -> Action:

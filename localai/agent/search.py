@@ -4,7 +4,7 @@ Three characters or more are looked up in an index of all that users and models 
 database keeps; shorter words, common in Korean, are read through.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,12 +77,6 @@ class Search:
         found = [_found(row, words[0]) for row in rows]
         end = start + len(found)
         return Page(found, total, str(end) if end < total else None)
-
-    def is_foreign(self, ids: Collection[str]) -> bool:
-        """Whether a stranger's text was read in one of these conversations."""
-        query = sa.select(s.c.id).where(s.c.id.in_(ids), s.c.has_foreign).limit(1)
-        with self._database.read() as connection:
-            return connection.scalar(query) is not None
 
 
 def _has(word: str) -> "sa.ColumnElement[bool]":

@@ -6,11 +6,9 @@ moves again before that is used up, so the engine finds the beginning that it re
 is left out depends on what was said, not on when it is asked.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 
-from localai.infer.engine import Message, ToolSpec
+from localai.infer.engine import Message
 
 _MOST_ANSWER = 1024
 _AROUND = 8  # tokens that a template puts around a message
@@ -21,18 +19,14 @@ def room(context: int, fixed: int) -> int:
     return context - fixed - min(context // 4, _MOST_ANSWER)
 
 
-def told(tools: Sequence[ToolSpec], context: int, count: Callable[[str], int]) -> list[ToolSpec]:
-    """The first tools, as many as leave three fifths of the context to talk; all where it is 0.
-
-    A small model reads of the tools that it learned, and is not drowned in others.
-    """
-    texts = [json.dumps(tool.described) for tool in tools]
-    most = context * 2 // 5
-    # No token is less than a byte, so a large context need not be counted.
-    if not context or sum(len(text.encode()) + _AROUND for text in texts) <= most:
-        return list(tools)
-    taken = accumulate(count(text) + _AROUND for text in texts)
-    return [tool for tool, size in zip(tools, taken, strict=True) if size <= most]
+def fitting(described: Sequence[str], most: int, count: Callable[[str], int]) -> int:
+    """How many of these, from the first on, have `most` tokens together."""
+    taken = 0
+    for number, text in enumerate(described):
+        taken += count(text)
+        if taken > most:
+            return number
+    return len(described)
 
 
 def first_kept(messages: Sequence[Message], room: int, count: Callable[[str], int]) -> int:
@@ -57,3 +51,18 @@ def first_kept(messages: Sequence[Message], room: int, count: Callable[[str], in
 
 def _text(message: Message) -> str:
     return "\n".join([message.content, *(call.arguments for call in message.tool_calls)])
+
+
+def clipped(text: str, most: int, count: Callable[[str], int]) -> str:
+    """The text if it has `most` tokens, else its beginning and end, with what is left out told."""
+    if len(text.encode()) <= most or (tokens := count(text)) <= most:
+        return text
+    kept = int(len(text) * most / tokens)
+    while kept > 0:
+        head, tail = kept - kept // 3, kept // 3
+        said = f"{text[:head]}\n[clipped: {len(text) - kept} of {len(text)} characters]\n"
+        shorter = said + text[len(text) - tail :]
+        if count(shorter) <= most:
+            return shorter
+        kept = kept * 9 // 10
+    return "[left out: there is no room for it]"

@@ -88,6 +88,7 @@ class Ledger:
             "rule": row["policy_rule"],
             "kind": row["requester_kind"],
             "session": row["session"],
+            "sandbox": row["sandbox"],
             "replaces": row["replaces"],
             "receipt": receipt,
         }

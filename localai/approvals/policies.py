@@ -2,11 +2,11 @@
 
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from localai.approvals.policy import Mode, by_mode
+from localai.approvals.policy import LEVELS, Level, Mode, by_mode
 from localai.approvals.rules import Effect, Rule, read
 from localai.approvals.standing import Standing
 from localai.core.errors import Invalid, NotFound, Unavailable
@@ -14,6 +14,10 @@ from localai.core.records import Page
 from localai.rbac.permissions import Actor, Risk
 
 _FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_LEAVE: tuple[tuple[str, Effect, str], ...] = (
+    ("autonomy.read-only", "deny", "what is more than low risk, with --autonomy read-only"),
+    ("autonomy.yolo", "allow", "what is less than critical, with --yolo"),
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Policies:
 
     def show(self, actor: Actor, name: str) -> RuleInfo:
         """One rule, whole."""
-        found = {rule.name: rule for rule in self.list(actor).items}
+        found = {rule.name: rule for rule in (*self._levels(), *self.list(actor).items)}
         if name not in found:
             raise NotFound(f"no rule {name!r}", hint="ai policy list")
         return found[name]
@@ -89,11 +93,19 @@ class Policies:
         except Invalid as error:
             raise Invalid(f"{file}: {error.message}", hint=hint) from error
 
-    def _modes(self) -> Sequence[RuleInfo]:
+    def _levels(self) -> Iterator[RuleInfo]:
+        """What a conversation's own leave says, where it is not the usual one."""
+        for level in LEVELS:
+            yield from self._modes(level)
+        for name, effect, about in _LEAVE:
+            words = (f"rule       {name}", f"effect     {effect}", f"about      {about}")
+            yield RuleInfo(name, effect, "ai chat", words)
+
+    def _modes(self, level: Level = "normal") -> Sequence[RuleInfo]:
         risks: dict[str, list[str]] = {}
         verdicts = {}
         for risk in Risk:
-            verdict = by_mode(risk, self._mode)
+            verdict = by_mode(risk, self._mode, level)
             verdicts[verdict.rule] = verdict
             risks.setdefault(verdict.rule, []).append(risk.word)
         listed = [

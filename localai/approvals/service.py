@@ -274,6 +274,7 @@ class Approvals:
             "rule": proposal.policy_rule,
             "kind": actor.kind,
             "session": actor.session,
+            "sandbox": proposal.action.sandbox,
             "outcome": outcome[:MAX_OUTCOME],
             "receipt": proposal.receipt,
         }

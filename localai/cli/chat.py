@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Exit
 
+from localai.approvals.policy import LEVELS
 from localai.cli.answer import Thoughts, answer
 from localai.cli.call import Call, Json, is_terminal, noun
 from localai.cli.console import json_text, linked, note, print_json
@@ -19,10 +20,12 @@ from localai.cli.repl import Repl
 from localai.core.errors import Invalid, Pending
 
 if TYPE_CHECKING:
-    from localai.agent.events import Called, ChatResult
+    from localai.agent.events import Called, Calling, ChatResult, Event
+    from localai.approvals.policy import Level
     from localai.approvals.records import Approval, Reply
     from localai.infer.engine import Engine
 
+_LINE = 160
 app = noun()
 
 
@@ -56,6 +59,13 @@ def chat(
     schema: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Answer with JSON of this JSON schema.")
     ] = None,
+    autonomy: Annotated[
+        str, typer.Option(metavar="LEVEL", help="read-only, cautious, normal or trusting.")
+    ] = "normal",
+    yolo: Annotated[
+        bool,
+        typer.Option("--yolo", help="Ask for what is critical alone, whatever rules ask."),
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why this model answers, on stderr.")
     ] = False,
@@ -86,6 +96,8 @@ def chat(
             "seed": seed,
             "schema": schema,
             "documents": call.app.documents(call.actor, rag) if rag else None,
+            "autonomy": _level(autonomy),
+            "yolo": yolo,
         },
         is_stream=stream,
         shows_usage=usage,
@@ -189,15 +201,11 @@ class Speaking:
                     print(json_text({"event": event.kind, **asdict(event)}), flush=True)
                 if event.kind == "said":
                     shown.add(event.text)
-                elif event.kind == "called":
-                    shown.rest()
-                    note(_told(event))
-                elif event.kind == "found" and not event.passages:
-                    note(f"[{event.collection} has nothing on this]")
-                elif event.kind == "dropped":
-                    note(f"[the first {event.messages} messages no longer fit and are not read]")
                 elif event.kind == "done":
                     result = event
+                elif told := _noted(event):
+                    shown.rest()
+                    note(told)
         return result
 
     def _routed(self, text: str) -> str:
@@ -208,6 +216,13 @@ class Speaking:
         if self._explains:
             note(f"route: {route}")
         return route.role
+
+
+def _level(text: str) -> "Level":
+    found = next((each for each in LEVELS if each == text), None)
+    if found is None:
+        raise Invalid(f"{text!r} is no level", hint=f"one of {', '.join(LEVELS)}")
+    return found
 
 
 def _role(*, code: bool, chat: bool) -> str | None:
@@ -222,6 +237,29 @@ def _text(prompt: list[str] | None) -> str | None:
     if not sys.stdin.isatty() and (piped := sys.stdin.read().strip()):
         parts.append(piped)
     return "\n\n".join(parts) or None
+
+
+def _noted(event: "Event") -> str | None:
+    """The line that tells what happened beside the answer."""
+    match event.kind:
+        case "calling":
+            return _announced(event)
+        case "called":
+            return _told(event)
+        case "stopped":
+            return f"[no more tools: {event.why}]"
+        case "dropped":
+            return f"[the first {event.messages} messages no longer fit and are not read]"
+        case "found" if not event.passages:
+            return f"[{event.collection} has nothing on this]"
+    return None
+
+
+def _announced(calling: "Calling") -> str:
+    """The call in one line; what is long is cut here, and whole where somebody is asked."""
+    arguments = " ".join(calling.arguments.split())
+    cut = arguments if len(arguments) <= _LINE else f"{arguments[:_LINE]}..."
+    return f"[{calling.name} {cut}]"
 
 
 def _told(called: "Called") -> str:

@@ -34,6 +34,7 @@ NOUNS = {
     "users": "Who may use this home.",
     "roles": "What users may do.",
     "keys": "API keys: who calls from elsewhere.",
+    "mcp": "Tools for other programs, by the Model Context Protocol.",
     "audit": "Read and prove the audit.",
     "config": "See and change settings.",
     "secrets": "Store secrets outside of settings.",

@@ -28,6 +28,15 @@ def configure(path: Path, level: str) -> None:
     logger.propagate = False
 
 
+def adopt(*libraries: str) -> None:
+    """Send what these libraries log into our file as well, and nowhere else; from warnings up."""
+    for name in libraries:
+        theirs = logging.getLogger(name)
+        theirs.handlers = list(logger.handlers)
+        theirs.setLevel(logging.WARNING)
+        theirs.propagate = False
+
+
 def write(event: str, **fields: object) -> None:
     """Log what happened, with its circumstances."""
     logger.info(event, extra={"fields": fields})

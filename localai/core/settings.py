@@ -101,6 +101,10 @@ def _path(text: str) -> Path | None:
     return Path(text).expanduser().absolute() if text else None
 
 
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part).expanduser().absolute() for part in text.split(":") if part)
+
+
 PROFILE = Key(
     "profile", "dev", _choice("dev", "staging", "prod"), "Which defaults hold: dev, staging or prod"
 )
@@ -127,6 +131,23 @@ RATE_LIMITS_ENABLED = Key(
 RATE_LIMITS_CALLS = Key(
     "rate_limits.calls", "60/1m", rate, "How often a user may call a tool; as many at once"
 )
+AGENT_STEPS = Key(
+    "agent.steps", "20", _whole(1, 1000), "How often a model may call tools before it must answer"
+)
+AGENT_TOKENS = Key(
+    "agent.tokens",
+    "100000",
+    _whole(1),
+    "Tokens that an answer may read and write, all steps together",
+)
+SANDBOX_ENABLED = Key(
+    "sandbox.enabled", "true", _boolean, "Programs run in the sandbox; strict needs it on"
+)
+SANDBOX_READABLE = Key(
+    "sandbox.readable", "", _paths, "Folders that programs in it may read, with : between them"
+)
+SANDBOX_TIMEOUT = Key("sandbox.timeout", "2m", _span, "How long a program may run")
+SANDBOX_MEMORY = Key("sandbox.memory_mb", "2048", _whole(64), "MB of memory that a program may use")
 MODELS_DIR = Key("models.dir", "", _path, "Where model files lie; empty is inside the home")
 MODELS_CHAT = Key("models.chat", "", str, "The model for questions; empty is the first by name")
 MODELS_CODE = Key("models.code", "", str, "The model for code; empty is the chat model")
@@ -182,7 +203,7 @@ LOG_LEVEL = Key(
 LOG_FILE = Key("log.file", "", _path, "The log file; empty is inside the home")
 
 # Off is for development; strict mode refuses it.
-PROTECTING = (APPROVALS_ENABLED, RATE_LIMITS_ENABLED)
+PROTECTING = (APPROVALS_ENABLED, RATE_LIMITS_ENABLED, SANDBOX_ENABLED)
 
 KEYS: dict[str, Key[Any]] = {
     key.name: key
@@ -195,6 +216,12 @@ KEYS: dict[str, Key[Any]] = {
         APPROVALS_PENDING,
         RATE_LIMITS_ENABLED,
         RATE_LIMITS_CALLS,
+        AGENT_STEPS,
+        AGENT_TOKENS,
+        SANDBOX_ENABLED,
+        SANDBOX_READABLE,
+        SANDBOX_TIMEOUT,
+        SANDBOX_MEMORY,
         MODELS_DIR,
         MODELS_CHAT,
         MODELS_CODE,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localai.agent.events import ChatResult
-from localai.agent.loop import Request
+from localai.agent.turn import Request
 from localai.app import App
 from localai.approvals.records import Approval
 from localai.core.chain import Verification

@@ -22,6 +22,7 @@ _CHECKS: tuple[Callable[[App], Check], ...] = (
     machine.disk,
     machine.memory,
     machine.ports,
+    machine.sandbox,
     engines.engine,
     engines.gpu,
     engines.server,

@@ -101,7 +101,7 @@ def switches(app: App) -> Check:
     """What protects is on; strict mode refuses to work where it is not."""
     off = [key.name for key in PROTECTING if not app.settings[key]]
     if not off:
-        return ok("protection", "approvals and rate limits are on")
+        return ok("protection", "approvals, rate limits and sandbox are on")
     told, hint = f"switched off: {', '.join(off)}", f"ai config set {off[0]} true"
     if app.settings[SECURITY_MODE] == "strict":
         return failed("protection", f"{told}; strict mode refuses to run tools so", hint)

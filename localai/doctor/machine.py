@@ -6,8 +6,11 @@ import sys
 
 import psutil
 
+from localai.agent.sandbox.probe import WAYS, escapes, install_command
+from localai.agent.sandbox.tiers import GAPS
 from localai.app import App
 from localai.core.db import is_wal_reset_safe
+from localai.core.settings import SECURITY_MODE
 from localai.doctor.report import Check, failed, ok, warning
 
 _GB = 1e9
@@ -57,6 +60,24 @@ def memory(_: App) -> Check:
     if found.available < _LOW_MEMORY:
         return warning("memory", told, "close other programs, or use a smaller model")
     return ok("memory", told)
+
+
+def sandbox(app: App) -> Check:
+    """Programs that a model asks for are confined: each way out is tried, and must fail."""
+    found = app.sandbox.found
+    if found.tier == "none":
+        message = (
+            f"none: programs run with your own rights, each after a critical approval; {found.why}"
+        )
+        told = failed if app.settings[SECURITY_MODE] == "strict" else warning
+        return told("sandbox", message, install_command())
+    if open_ways := escapes(app.sandbox, app.directories.all):
+        message = f"{found.tier}, but open: {', '.join(open_ways)}"
+        return failed("sandbox", message, "ai config set security.mode strict, and tell us")
+    if found.tier == "reduced":
+        message = f"reduced, for {found.why}: a program has no network and no home, but {GAPS[0]}"
+        return warning("sandbox", message, install_command())
+    return ok("sandbox", f"full (bubblewrap): {len(WAYS)} ways out were tried, none is open")
 
 
 def ports(_: App) -> Check:

@@ -26,6 +26,8 @@ from localai.infer.fit import Plan, Shape
 from localai.infer.receipt import file_sha256, state_of
 
 STARTER = "starter"
+# What it was trained on; it calls others badly, and these worse where it is told of others.
+STARTER_TOOLS = ("read_file", "list_files", "write_file", "run_command")
 SHIPPED = {STARTER: Path(__file__).parent / "models" / STARTER / f"{STARTER}.gguf"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)

@@ -169,12 +169,16 @@ def test_a_tool_never_reaches_our_own_files(ai: Ai) -> None:
     assert key.code != 0
 
 
-def test_a_command_says_that_it_runs_unconfined_and_strict_refuses_it(ai: Ai) -> None:
-    """There is no sandbox, and nobody pretends that there is."""
-    command = ("tools", "run", "run_command", "--args", '{"argv": ["true"]}')
+def test_without_the_sandbox_a_command_is_critical_and_strict_refuses_it(ai: Ai) -> None:
+    """It runs unconfined, the request says so, and the switch is for development alone."""
+    command = ("--set", "sandbox.enabled=false", "tools", "run", "run_command")
+    command += ("--args", '{"argv": ["true"]}')
     assert ai(*command).code == 7
     assert "unconfined" in str(pending(ai)["sandbox"])
-    assert ai("--set", "security.mode=strict", *command).code == 3
+    assert pending(ai)["risk"] == "critical"
+    refused = ai("--set", "security.mode=strict", *command)
+    assert (refused.code, "sandbox.enabled = false" in refused.err) == (3, True)
+    assert "switched off: sandbox.enabled" in ai(*command[:2], "doctor").out
 
 
 def test_a_script_that_changed_since_the_request_does_not_run(ai: Ai) -> None:

@@ -129,7 +129,7 @@ def test_two_people_see_it_and_not_the_one_who_asks(ai: Ai) -> None:
 
 def test_strict_mode_asks_for_a_code(ai: Ai) -> None:
     """That of the person's own app, at critical risk alone."""
-    run = ("tools", "run", "run_command", "--args", '{"argv": ["true"]}')
+    run = ("tools", "run", "write_file", "--args", '{"path": ".envrc", "content": "x"}')
     waiting = _asked(ai, *run)
     strict = {"LOCALAI_SECURITY_MODE": "strict"}
     asked = ai("approve", waiting, "-y", **strict)

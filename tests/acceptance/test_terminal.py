@@ -122,7 +122,7 @@ def test_always_without_the_second_yes_saves_nothing(
 @pytest.mark.parametrize(
     ("tool", "arguments", "why"),
     [
-        ("run_command", '{"argv": ["ls"]}', "what is critical is approved once"),
+        ("write_file", '{"path": ".envrc", "content": ""}', "what is critical is approved once"),
         ("write_file", '{"path": "a", "content": "x"}', "belongs to no conversation"),
     ],
 )

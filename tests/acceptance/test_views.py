@@ -58,7 +58,7 @@ def test_tools_show_what_they_take(ai: Ai) -> None:
     """Risk and permission in the list, the schema in full."""
     listed = ai("tools", "list").out
     assert "run_command" in listed
-    assert "critical" in listed
+    assert "high" in listed
     shown = ai("tools", "show", "write_file").out
     assert '"required":["path","content"]' in shown
     assert ai("tools", "show", "write_fil").code == 4

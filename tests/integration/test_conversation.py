@@ -8,8 +8,7 @@ import gguf_models
 import pytest
 from gguf_models import tool_call
 
-from localai.agent.events import Called, ChatResult, Dropped, Event
-from localai.agent.loop import MAX_STEPS
+from localai.agent.events import Called, Calling, ChatResult, Dropped, Event, Stopped
 from localai.app import App
 
 Turn = Callable[..., list[Event]]
@@ -48,12 +47,97 @@ def result(events: list[Event]) -> ChatResult:
     return last
 
 
-def test_a_model_that_never_stops_calling_is_stopped(app: App, turn: Turn) -> None:
-    """A turn has a limit, and every call up to it was answered."""
-    events = turn("go", [("true", tool_call("list_files", path="."))])
+def test_a_model_that_never_stops_calling_must_answer_at_last(app: App, turn: Turn) -> None:
+    """After its last step it is told no tools, and answers; every call up to it was answered."""
+    app._flags["agent.steps"] = "3"
+    app._read_settings()
+    last = "'no more tools' in (messages[0].content)"
+    events = turn("go", [(last, "That is all."), ("true", tool_call("list_files", path="."))])
     calls = [event for event in events if isinstance(event, Called)]
-    assert len(calls) == MAX_STEPS
-    assert all(call.ok for call in calls)
+    assert len(calls) == 3
+    assert [event.why for event in events if isinstance(event, Stopped)] == [
+        "tools were called in 3 steps, which are all that it has"
+    ]
+    assert result(events).text == "That is all."
+
+
+def test_tokens_are_bounded_as_steps_are(app: App, turn: Turn) -> None:
+    """A turn that reads and writes too much is brought to its answer."""
+    app._flags["agent.tokens"] = "1"
+    app._read_settings()
+    events = turn("go", [("true", tool_call("list_files", path="."))])
+    (stopped,) = [event for event in events if isinstance(event, Stopped)]
+    assert stopped.why.endswith("tokens were computed; 1 are all that it has")
+    assert len([event for event in events if isinstance(event, Called)]) == 1
+
+
+def test_the_same_call_over_and_over_is_not_run(app: App, turn: Turn) -> None:
+    """The third one is answered with why; a model that reads it can do something else."""
+    done = ("'2 times' in last.content", "I stop.")
+    events = turn("go", [done, ("true", tool_call("list_files", path="."))])
+    calls = [event for event in events if isinstance(event, Called)]
+    assert [call.ok for call in calls] == [True, True, False]
+    assert "was called 2 times with the same arguments" in calls[-1].text
+    assert result(events).text == "I stop."
+
+
+def test_a_call_is_announced_before_it_runs(turn: Turn) -> None:
+    """Whoever waits sees for what."""
+    events = turn("go", [("last.role == 'tool'", "Done."), ("true", tool_call("list_files"))])
+    kinds = [event.kind for event in events if isinstance(event, Calling | Called)]
+    assert kinds == ["calling", "called"]
+
+
+def test_a_badly_written_call_is_mended_and_kept_as_it_was_run(app: App, turn: Turn) -> None:
+    """Single quotes, another spelling of the name, a comma too much."""
+    bad = "<tool_call>{'name': 'List-Files', 'arguments': {'PATH': '.',}}</tool_call>"
+    events = turn("go", [("last.role == 'tool'", "Done."), ("true", bad)])
+    (called,) = [event for event in events if isinstance(event, Called)]
+    assert (called.name, called.arguments, called.ok) == ("list_files", '{"path":"."}', True)
+    session = app.history.read(app.actor, result(events).session)
+    assert session.turns[1].tool_calls[0].arguments == '{"path":"."}'
+
+
+def test_a_long_result_is_clipped_to_what_the_model_can_read(app: App, turn: Turn) -> None:
+    """Visibly, at its middle; the conversation still fits, and so does the answer."""
+    (app.workspace / "long.txt").write_text("".join(f"line {n}\n" for n in range(5000)))
+    rules = [("last.role == 'tool'", "Read."), ("true", tool_call("read_file", path="long.txt"))]
+    events = turn("go", rules)
+    (called,) = [event for event in events if isinstance(event, Called)]
+    assert "characters]" in called.text
+    assert called.text.startswith("line 0\n")
+    assert result(events).text == "Read."
+
+
+@pytest.mark.parametrize(
+    ("leave", "waits", "text"),
+    [
+        ({"autonomy": "read-only"}, False, "may only read"),
+        ({}, True, ""),
+        ({"autonomy": "trusting"}, False, "wrote 1 bytes"),
+        ({"yolo": True}, False, "wrote 1 bytes"),
+    ],
+)
+def test_leave_says_how_far_a_model_goes_unasked(
+    app: App, turn: Turn, leave: dict[str, Any], waits: bool, text: str
+) -> None:
+    """A file is written unasked only where somebody said so beforehand."""
+    write = tool_call("write_file", path="a.txt", content="x")
+    # A conversation that may only read is not told of the tool; a model may call it all the same.
+    asked = {"with_tools": True, **leave}
+    events = turn("go", [("last.role == 'tool'", "Done."), ("true", write)], **asked)
+    (called,) = [event for event in events if isinstance(event, Called)]
+    assert (called.pending is not None) == waits
+    assert text in called.text
+    assert (app.workspace / "a.txt").exists() == called.ok
+
+
+def test_what_is_critical_is_asked_for_whatever_was_said(app: App, turn: Turn) -> None:
+    """A file that a shell obeys is on the floor that --yolo stands on."""
+    write = tool_call("write_file", path=".envrc", content="x")
+    events = turn("go", [("true", write)], yolo=True, autonomy="trusting")
+    assert len(result(events).pending) == 1
+    assert not (app.workspace / ".envrc").exists()
 
 
 def test_several_calls_of_one_answer_are_each_answered(app: App, turn: Turn) -> None:

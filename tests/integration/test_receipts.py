@@ -17,6 +17,7 @@ from llama_cpp import llama_cpp as lib
 
 from localai.agent.events import Called, ChatResult, Event
 from localai.agent.loop import SYSTEM, WITH_TOOLS
+from localai.agent.turn import Progress, Request
 from localai.app import App
 from localai.infer import llamacpp, sampler
 from localai.infer.engine import USUAL_SAMPLING, Engine, Message, Sampling, ToolCall, ToolSpec
@@ -67,6 +68,11 @@ def _turn(app: App, engine: Engine, text: str | None, **options: Any) -> list[Ev
     request = app.request(text, **(given | options))
     request = replace(request, sampling=sampling or request.sampling)
     return list(app.agent.chat(app.actor, request, engine, app.gate(app.actor)))
+
+
+def _offered(app: App, engine: Engine) -> Sequence[ToolSpec]:
+    """The tools that the model is told of."""
+    return app.agent._tools(app.actor, Progress(""), Request("x"), engine)
 
 
 def _audited(app: App, event: str) -> list[dict[str, Any]]:
@@ -123,7 +129,9 @@ def _rendered(app: App, file: Path, session: str, until: int) -> str:
                 "parameters": tool.parameters,
             },
         }
-        for tool in app.runner.specs(app.actor)
+        for tool in _offered(
+            app, app.engines.get(app.actor, model=file.stem, role="chat", warn=print)
+        )
     ]
     messages = told + [{"role": turn.role, "content": turn.content or ""} for turn in said]
     return env.from_string(_template(file)).render(messages=messages, tools=tools)
@@ -203,7 +211,7 @@ def test_a_call_can_be_repeated_from_the_audit(
     told = [Message("system", f"{SYSTEM} {WITH_TOOLS}"), session.turns[0].message]
     again = llamacpp.load(file, threads=1, gpu_layers=0)
     drawn = Sampling(**found["sampler"], seed=found["seed"])
-    deltas = list(again.stream(told, tools=app.runner.specs(app.actor), sampling=drawn))
+    deltas = list(again.stream(told, tools=_offered(app, again), sampling=drawn))
     again.close()
     call = next(delta.tool_call for delta in deltas if delta.tool_call)
     assert json.loads(call.arguments) == arguments

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from items import LANGS, PHRASE, SPECS, Exchange, Maker
 
+from localai.agent.events import Called, Said
 from localai.agent.history import Turn
-from localai.agent.loop import Called, Request, Said
+from localai.agent.turn import Request
 from localai.app import App
 from localai.core.errors import LocalaiError
 from localai.infer.engine import Engine, Form, Sampling

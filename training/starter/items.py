@@ -19,12 +19,12 @@ from words import EN, KO, Words, fill
 
 from localai.agent.builtin import registry
 from localai.infer.engine import Message, ToolCall, ToolSpec
+from localai.infer.library import STARTER_TOOLS
 from localai.rag.prompt import prompt
 from localai.rag.records import Passage
 
 PHRASES = Path(__file__).parent / "phrases"
-TAUGHT = ("read_file", "list_files", "write_file", "run_command")
-SPECS = tuple(registry().get(name).spec for name in TAUGHT)
+SPECS = tuple(registry().get(name).spec for name in STARTER_TOOLS)
 _CHOICE = re.compile(r"\(([^()]*)\)")
 _OPEN_END = re.compile(r"\{(content|command)\}$")
 LANGS = (EN, KO)

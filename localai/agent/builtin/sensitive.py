@@ -1,6 +1,10 @@
 """Names in a workspace that are more than files: what runs later by itself, and credentials."""
 
+import os
+import stat
 import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
 
 
 def _names(text: str) -> frozenset[str]:
@@ -47,3 +51,46 @@ def _steps(path: str) -> list[str]:
     kept = (char for char in path if unicodedata.category(char) != "Cf")
     folded = unicodedata.normalize("NFKC", "".join(kept)).casefold()
     return [step.rstrip(". ") for step in folded.split("/") if step.strip(". ")]
+
+
+class Watched:
+    """What a program changes at the root of a workspace, or in its .git, that others obey."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._before = dict(self._looked())
+
+    @property
+    def told(self) -> str:
+        """A line that says what it changed since; empty where it changed nothing."""
+        after = dict(self._looked())
+        changed = sorted(name for name, state in after.items() if self._before.get(name) != state)
+        if not changed:
+            return ""
+        listed = ", ".join(changed)
+        return f"\n[it changed {listed}: git, a shell or an editor obeys this; look at it first]\n"
+
+    def _looked(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        hooks = [f".git/hooks/{name}" for name in _listed(self._root / ".git/hooks")]
+        obeyed = [name for name in _listed(self._root) if is_obeyed(name)]
+        for name in (
+            *obeyed,
+            *hooks,
+            ".git/config",
+            ".git/config.worktree",
+            ".git/info/attributes",
+        ):
+            try:
+                found = (self._root / name).lstat()
+            except OSError:
+                continue
+            # A folder changes with all that is in it: it counts as what was put there anew.
+            state = () if stat.S_ISDIR(found.st_mode) else (found.st_mtime_ns, found.st_size)
+            yield name, (found.st_ino, *state)
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
+    except OSError:
+        return []

@@ -1,170 +1,144 @@
-"""The tool that runs a program: no shell, a clean environment, bounded time and output.
-
-Until a sandbox exists the program runs unconfined, and every request says so.
-"""
+"""The tools that run programs: no shell, a clean environment, in the sandbox that there is."""
 
 import hashlib
 import json
 import os
-import selectors
 import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from localai.agent.builtin import beneath
-from localai.agent.tools import ByItself, Context, Tool, ToolResult
+from localai.agent.builtin.sensitive import Watched
+from localai.agent.sandbox.process import Ended
+from localai.agent.sandbox.tiers import Command, Sandbox
+from localai.agent.tools import Context, Tool, ToolResult
 from localai.approvals.action import Facts, FileFact, Program
 from localai.core.errors import Invalid, NotFound
 from localai.rbac.permissions import Risk
 
-TIMEOUT_S = 120
-MAX_OUTPUT = 65_536
-UNCONFINED = ByItself("none: runs unconfined with your own rights", is_confined=False)
-
 _KEPT = ("HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
-_POLL_S = 0.1
-_GRACE_S = 2.0
+# Isolated: the workspace is not on the module path, so that no file in it passes for a module.
+_PYTHON = ("python3", "-I", "-")
 
 
-class Output:
-    """The beginning and the end of what a program says; the middle is counted, not kept."""
+class Programs:
+    """Programs in one sandbox, for tools."""
 
-    def __init__(self, most: int = MAX_OUTPUT) -> None:
-        self._half = most // 2
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._size = 0
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
 
-    def add(self, chunk: bytes) -> None:
-        """Take in more."""
-        self._size += len(chunk)
-        room = self._half - len(self._head)
-        self._head += chunk[:room]
-        self._tail += chunk[room:]
-        del self._tail[: -self._half]
+    def run_command(
+        self,
+        context: Context,
+        argv: Annotated[list[str], "the program and its arguments, one element each; no shell"],
+        cwd: Annotated[str, "the directory to run in, relative to the workspace"] = ".",
+    ) -> ToolResult:
+        """Run a program and return its exit code and output."""
+        return self.run(context, argv, beneath.locate(context, cwd).path)
+
+    def run_python(
+        self,
+        context: Context,
+        code: Annotated[str, "the whole program, with the standard library alone"],
+    ) -> ToolResult:
+        """Run a Python program in the workspace and return its exit code and output."""
+        return self.run(context, _PYTHON, _root(context), code.encode())
+
+    def run(
+        self, context: Context, argv: Sequence[str], cwd: Path, given: bytes = b""
+    ) -> ToolResult:
+        """Run a program with its words, what it reads, and what it must not see."""
+        ended = self.ended(context, argv, cwd, given=given)
+        return ToolResult(ended.is_ok, f"{ended.summary}\n{ended.output}", ended.summary)
+
+    def ended(
+        self,
+        context: Context,
+        argv: Sequence[str],
+        cwd: Path,
+        *,
+        given: bytes = b"",
+        environment: Mapping[str, str] | None = None,
+    ) -> Ended:
+        """The same, and how it ended; what it changed that others obey is told in its output."""
+        known = self.environment(context) | dict(environment or {})
+        found = _found(argv[0], cwd, known["PATH"])
+        program = context.facts.program.path if context.facts.program else os.path.realpath(found)
+        command = Command(program, found, tuple(argv), str(cwd), known, given)
+        watched = Watched(_root(context))
+        ended = self.sandbox.run(command, context.workspace, context.protected)
+        return replace(ended, output=ended.output + watched.told)
+
+    def environment(self, context: Context) -> dict[str, str]:
+        """What a program gets to know of ours: where programs lie, who and where it is."""
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        # A relative folder would let the workspace choose the program.
+        folders = [f for f in os.environ.get("PATH", os.defpath).split(os.pathsep) if f[:1] == "/"]
+        if self.sandbox.is_confined:
+            seen = self.sandbox.view(context.workspace, context.protected)
+            folders = [f for f in folders if seen.shows(os.path.realpath(f))]
+        return {**kept, "PATH": os.pathsep.join(folders), "TERM": "dumb"}
+
+    def risk(self, _context: Context, _arguments: Mapping[str, Any]) -> Risk:
+        """High in a sandbox; critical where there is none."""
+        return Risk.HIGH if self.sandbox.is_confined else Risk.CRITICAL
+
+    def facts(self, context: Context, arguments: Mapping[str, Any]) -> Facts:
+        """The program, its environment, and the files that its arguments name."""
+        argv = arguments["argv"]
+        if not argv or not argv[0]:
+            raise Invalid("argv is empty", hint='give the program first: {"argv": ["ls", "-l"]}')
+        if any("\0" in element for element in argv):
+            raise Invalid("argv holds a NUL character")
+        cwd = arguments.get("cwd", ".")
+        place = beneath.locate(context, cwd)
+        if not os.path.isdir(place.path):  # noqa: PTH112 - Path.is_dir raises for an overlong name
+            raise NotFound(f"no directory {cwd} in the workspace")
+        stated = self.stated(context, argv[0], place.path)
+        return replace(stated, files=(beneath.identity(place), *_named(argv[1:], place.path)))
+
+    def python_facts(self, context: Context, _arguments: Mapping[str, Any]) -> Facts:
+        """The interpreter and its environment."""
+        return self.stated(context, _PYTHON[0], _root(context))
+
+    def stated(self, context: Context, name: str, cwd: Path) -> Facts:
+        """The program of that name as a tool finds it, and what it gets to know."""
+        environment = self.environment(context)
+        spelled = json.dumps(environment, sort_keys=True)
+        return Facts(
+            program=_program(name, cwd, environment["PATH"]),
+            environment_sha256=hashlib.sha256(spelled.encode()).hexdigest(),
+        )
 
     @property
-    def text(self) -> str:
-        """What was kept, with a line that says what was left out."""
-        missing = self._size - len(self._head) - len(self._tail)
-        cut = f"\n[clipped: {missing} of {self._size} bytes]\n".encode() if missing else b""
-        return (bytes(self._head) + cut + bytes(self._tail)).decode("utf-8", errors="replace")
-
-
-def run_command(
-    context: Context,
-    argv: Annotated[list[str], "the program and its arguments, one element each; no shell"],
-    cwd: Annotated[str, "the directory to run in, relative to the workspace"] = ".",
-) -> ToolResult:
-    """Run a program and return its exit code and output."""
-    place = beneath.locate(context, cwd)
-    program = context.facts.program or _program(argv[0], place.path)
-    try:
-        process = subprocess.Popen(  # noqa: S603 - what a person approved, by its resolved path
-            argv,
-            executable=program.path,
-            cwd=place.path,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+    def tools(self) -> tuple[Tool, ...]:
+        """The tools that run what they are given."""
+        return (
+            Tool(
+                name="run_command",
+                function=self.run_command,
+                permission="commands:run",
+                risk=Risk.HIGH,
+                confinement=self.sandbox,
+                raised_risk=self.risk,
+                facts=self.facts,
+            ),
+            Tool(
+                name="run_python",
+                function=self.run_python,
+                permission="commands:run",
+                risk=Risk.HIGH,
+                confinement=self.sandbox,
+                raised_risk=self.risk,
+                facts=self.python_facts,
+            ),
         )
-    except OSError as error:
-        why = error.strerror or str(error)
-        return ToolResult(False, f"{program.path} cannot be run: {why}", why)
-    with process:
-        return _watched(process, time.monotonic() + TIMEOUT_S)
 
 
-def environment() -> dict[str, str]:
-    """What the program gets to know of ours: where programs lie, who and where it is."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    # A relative folder would let the workspace choose the program.
-    path = os.pathsep.join(folder for folder in folders if folder.startswith("/"))
-    return {**kept, "PATH": path, "TERM": "dumb"}
-
-
-def _watched(process: "subprocess.Popen[bytes]", until: float) -> ToolResult:
-    output = Output()
-    try:
-        is_over = _collect(process, output, until)
-    finally:
-        # Here too when a person interrupts: nothing is left running.
-        _end(process)
-    text = output.text
-    if not is_over:
-        summary = f"stopped after {TIMEOUT_S} seconds"
-        return ToolResult(False, f"{summary}\n{text}", summary)
-    summary = _ending(process.returncode)
-    return ToolResult(process.returncode == 0, f"{summary}\n{text}", summary)
-
-
-def _collect(process: "subprocess.Popen[bytes]", output: Output, until: float) -> bool:
-    """Read until the program ends; False if time was over first."""
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while (left := until - time.monotonic()) > 0:
-            if selector.select(min(left, _POLL_S)):
-                if not (chunk := os.read(process.stdout.fileno(), MAX_OUTPUT)):
-                    return _has_ended(process, left)
-                output.add(chunk)
-            elif process.poll() is not None:
-                return True  # what it left behind holds the pipe open, and is ended with it
-    return False
-
-
-def _has_ended(process: "subprocess.Popen[bytes]", within: float) -> bool:
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(within)
-    return process.returncode is not None
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        _signal(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_S)
-    _signal(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    # macOS says EPERM for a group whose last process is not reaped yet.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    names = {each.value: each.name for each in signal.Signals}
-    return f"ended by {names.get(-code, f'signal {-code}')}"
-
-
-def _facts(context: Context, arguments: Mapping[str, Any]) -> Facts:
-    argv = arguments["argv"]
-    if not argv or not argv[0]:
-        raise Invalid("argv is empty", hint='give the program first: {"argv": ["ls", "-l"]}')
-    if any("\0" in element for element in argv):
-        raise Invalid("argv holds a NUL character")
-    cwd = arguments.get("cwd", ".")
-    place = beneath.locate(context, cwd)
-    if not os.path.isdir(place.path):  # noqa: PTH112 - Path.is_dir raises for an overlong name
-        raise NotFound(f"no directory {cwd} in the workspace")
-    spelled = json.dumps(environment(), sort_keys=True)
-    return Facts(
-        program=_program(argv[0], place.path),
-        environment_sha256=hashlib.sha256(spelled.encode()).hexdigest(),
-        files=(beneath.identity(place), *_named(argv[1:], place.path)),
-    )
+def _root(context: Context) -> Path:
+    return Path(os.path.realpath(context.workspace))
 
 
 def _named(arguments: Sequence[str], cwd: Path) -> Iterator[FileFact]:
@@ -187,28 +161,20 @@ def _content(path: Path) -> FileFact:
     return FileFact(str(path), exists=True, **identity, size=found.st_size, sha256=digest)
 
 
-def _program(name: str, cwd: Path) -> Program:
-    found = shutil.which(str(cwd / name) if "/" in name else name, path=environment()["PATH"])
+def _found(name: str, cwd: Path, path: str) -> str:
+    found = shutil.which(str(cwd / name) if "/" in name else name, path=path)
     if found is None:
         raise NotFound(f"no program {name}", hint="give a program on PATH, or a path to one")
-    path = os.path.realpath(found)
+    return found
+
+
+def _program(name: str, cwd: Path, path: str) -> Program:
+    real = os.path.realpath(_found(name, cwd, path))
     try:
-        with Path(path).open("rb") as file:
+        with Path(real).open("rb") as file:
             identity = os.fstat(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        message = f"the program {path} cannot be read: {error.strerror}"
+        message = f"the program {real} cannot be read: {error.strerror}"
         raise Invalid(message, hint="give a program that you may read") from error
-    return Program(path, str(identity.st_dev), str(identity.st_ino), digest)
-
-
-TOOLS = (
-    Tool(
-        name="run_command",
-        function=run_command,
-        permission="commands:run",
-        risk=Risk.CRITICAL,
-        confinement=UNCONFINED,
-        facts=_facts,
-    ),
-)
+    return Program(real, str(identity.st_dev), str(identity.st_ino), digest)

@@ -8,6 +8,7 @@ from approvals_home import Home, TurnableClock, build
 
 from localai.agent.builtin import registry
 from localai.agent.runner import Rules, Runner
+from localai.agent.sandbox.tiers import Sandbox
 from localai.agent.tools import Context
 
 
@@ -39,7 +40,7 @@ def context(workspace: Path) -> Context:
 @pytest.fixture
 def runner(home: Home, workspace: Path) -> Runner:
     return Runner(
-        registry(),
+        registry(Sandbox(enabled=False)),
         home.approvals,
         home.rbac.require,
         Rules(),

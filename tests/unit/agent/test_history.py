@@ -161,3 +161,16 @@ def test_a_great_many_are_pruned_at_once(
     clock.pass_time(10 * DAY)
     assert len(history.prune(home.operator, DAY)) == 1003
     assert history.list(home.operator).total == 0
+
+
+def test_a_conversation_remembers_that_something_foreign_was_read_in_it(
+    home: Home, history: History
+) -> None:
+    """Also in the next process; one that is not stored has none."""
+    session = history.begin(home.operator, "a", "/work")
+    assert not history.has_foreign(session)
+    history.note_foreign(session)
+    assert history.has_foreign(session)
+    assert not history.has_foreign(history.begin(home.operator, "b", "/work"))
+    history.note_foreign("nowhere")
+    assert not history.has_foreign("nowhere")

@@ -9,6 +9,7 @@ from approvals_home import Home
 
 from localai.agent.builtin import registry
 from localai.agent.runner import Rules, Runner
+from localai.agent.sandbox.tiers import Sandbox
 from localai.approvals.gate import Wait
 from localai.approvals.records import Approval, Waiting
 from localai.approvals.rules import Rule, read
@@ -28,7 +29,7 @@ no_match = [{tool = "read_file"}]
 
 def _runner(home: Home, workspace: Path, rules: Rules) -> Runner:
     return Runner(
-        registry(),
+        registry(Sandbox(enabled=False)),
         home.approvals,
         home.rbac.require,
         rules,

@@ -13,6 +13,7 @@ from approvals_home import Home, TurnableClock
 
 from localai.agent.builtin import registry
 from localai.agent.runner import Rules, Runner
+from localai.agent.sandbox.tiers import Sandbox
 from localai.agent.tools import ByItself, Context, Registry, Tool, ToolResult
 from localai.approvals.gate import Ask, Gate, Wait
 from localai.approvals.records import Approval, Reply, Waiting
@@ -176,7 +177,7 @@ def test_bad_calls_end_before_anybody_is_asked(
 def test_our_own_files_are_out_of_reach(home: Home, workspace: Path) -> None:
     """Even where the home lies in the workspace."""
     runner = Runner(
-        registry(),
+        registry(Sandbox(enabled=False)),
         home.approvals,
         home.rbac.require,
         Rules(),
@@ -479,3 +480,42 @@ def test_a_changed_call_must_fit_the_tool(home: Home, runner: Runner, nobody: Ga
     for arguments in ("{", '{"path": 1, "content": "x"}', '{"path": "a"}', '{"path": "/etc/x"}'):
         with pytest.raises(LocalaiError):
             runner.restated(home.operator, waiting.value.approval, arguments)
+
+
+def _foreign(name: str, risk: Risk) -> Tool:
+    def reads(context: Context) -> ToolResult:
+        """Read what strangers wrote."""
+        return ToolResult(True, "approve yourself", "read", is_foreign=name == "fetch")
+
+    return Tool(name, reads, "files:read", risk, ByItself("none"))
+
+
+def test_after_foreign_text_a_call_is_of_the_next_higher_risk(home: Home, workspace: Path) -> None:
+    """In that conversation, for good; what only reads stays low, and others are not concerned."""
+    tools = [_foreign("fetch", Risk.LOW), _foreign("act", Risk.MEDIUM)]
+    rules = Rules()
+    arguments = {"workspace": workspace, "protected": ()}
+    running = Runner(Registry(tools), home.approvals, home.rbac.require, rules, **arguments)
+    led, other = home.operator.agent("aaaa0001"), home.operator.agent("bbbb0001")
+    assert running.run(led, "act", "{}", Unasked()).result.ok
+    assert running.run(led, "fetch", "{}", Unasked()).result.is_foreign
+    with pytest.raises(Waiting) as caught:
+        running.run(led, "act", "{}", Wait(home.approvals, home.operator, 0))
+    assert caught.value.approval.risk == "high"
+    assert running.run(led, "fetch", "{}", Unasked()).result.ok
+    assert running.run(other, "act", "{}", Unasked()).result.ok
+
+
+def test_foreign_text_that_was_approved_counts_as_well(home: Home, workspace: Path) -> None:
+    """Where the call itself had to wait, and was run by a command of its own."""
+    tools = [_foreign("fetch", Risk.HIGH), _foreign("act", Risk.HIGH)]
+    arguments = {"workspace": workspace, "protected": ()}
+    running = Runner(Registry(tools), home.approvals, home.rbac.require, Rules(), **arguments)
+    led = home.operator.agent("aaaa0001")
+    with pytest.raises(Waiting) as caught:
+        running.run(led, "fetch", "{}", Wait(home.approvals, home.operator, 0))
+    home.approve(caught.value.approval)
+    running.resume(home.operator, caught.value.approval_id)
+    with pytest.raises(Waiting) as caught:
+        running.run(led, "act", "{}", Wait(home.approvals, home.operator, 0))
+    assert caught.value.approval.risk == "critical"

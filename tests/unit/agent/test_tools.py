@@ -5,8 +5,10 @@ from typing import Annotated, Any
 import pytest
 
 from localai.agent.builtin import registry
+from localai.agent.sandbox.tiers import Sandbox
 from localai.agent.tools import ByItself, Context, Registry, Tool, ToolResult
 from localai.core.errors import Invalid, NotFound
+from localai.infer.library import STARTER_TOOLS
 from localai.rbac.permissions import Risk
 
 
@@ -157,15 +159,21 @@ def test_the_tools_that_ship() -> None:
         "read_file": ("low", "files:read", ["path"]),
         "list_files": ("low", "files:read", ["path"]),
         "write_file": ("high", "files:write", ["path", "content"]),
-        "run_command": ("critical", "commands:run", ["argv", "cwd"]),
+        "run_command": ("high", "commands:run", ["argv", "cwd"]),
+        "run_python": ("high", "commands:run", ["code"]),
+        "git_status": ("low", "files:read", []),
+        "git_log": ("low", "files:read", ["count", "path"]),
+        "git_diff": ("low", "files:read", ["path", "staged", "revision"]),
+        "git_add": ("medium", "files:write", ["paths"]),
+        "git_commit": ("medium", "files:write", ["message"]),
         "edit_file": ("high", "files:write", ["path", "old", "new", "all"]),
         "search_files": ("low", "files:read", ["pattern", "path", "glob", "ignore_case"]),
     }
 
 
 def test_the_tools_that_the_starter_learned_are_as_it_learned_them() -> None:
-    """First, in this order, and told to the last character as they were in its training."""
-    told = {tool.name: tool.schema_sha256[:16] for tool in registry().all()[:4]}
+    """Told to the last character as they were in its training."""
+    told = {tool.name: tool.schema_sha256[:16] for tool in map(registry().get, STARTER_TOOLS)}
     assert told == {
         "read_file": "ea3397ed646d5f9e",
         "list_files": "bd4f509ec601bc44",
@@ -174,15 +182,14 @@ def test_the_tools_that_the_starter_learned_are_as_it_learned_them() -> None:
     }
 
 
-def test_only_run_command_is_unconfined() -> None:
-    """And it says so."""
-    assert [tool.name for tool in registry().all() if not tool.confinement.is_confined] == [
-        "run_command"
-    ]
-    assert (
-        registry().get("run_command").confinement.words
-        == "none: runs unconfined with your own rights"
-    )
+def test_what_runs_programs_is_unconfined_where_there_is_no_sandbox() -> None:
+    """And says so."""
+    tools = registry(Sandbox(enabled=False)).all()
+    unconfined = {tool.name for tool in tools if not tool.confinement.is_confined}
+    assert unconfined == {
+        *("run_command", "run_python"),
+        *("git_status", "git_log", "git_diff", "git_add", "git_commit"),
+    }
 
 
 def test_registry_keeps_its_order() -> None:

@@ -3,18 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localai.agent.window import first_kept, room, told
-from localai.infer.engine import Message, ToolCall, ToolSpec
+from localai.agent import window
+from localai.agent.window import first_kept, room
+from localai.infer.engine import Message, ToolCall
 
 ROOM = 400
 
 
 def _words(text: str) -> int:
     return len(text.split())
-
-
-def _never(text: str) -> int:
-    raise AssertionError(text)
 
 
 def _talk(*sizes: int) -> list[Message]:
@@ -37,7 +34,11 @@ def test_what_fits_is_read_whole() -> None:
 
 def test_a_short_conversation_is_not_counted() -> None:
     """It costs nothing where it cannot matter."""
-    assert first_kept(_talk(5, 5, 5), ROOM, _never) == 0
+
+    def refuse(text: str) -> int:
+        raise AssertionError(text)
+
+    assert first_kept(_talk(5, 5, 5), ROOM, refuse) == 0
 
 
 def test_half_of_the_room_is_free_afterwards() -> None:
@@ -92,19 +93,25 @@ def test_the_beginning_moves_forward_alone(sizes: list[int]) -> None:
         before = first
 
 
-def _tool(name: str, size: int) -> ToolSpec:
-    return ToolSpec(name, "x" * size, {})
+def test_a_text_is_clipped_at_its_middle_and_says_so() -> None:
+    """Its beginning and its end stay, within the tokens that there are."""
+    text = "".join(f"{n} " for n in range(2000))
+    shorter = window.clipped(text, 300, len)
+    assert len(shorter) <= 300
+    assert shorter.startswith("0 1 2 ")
+    assert shorter.endswith("1998 1999 ")
+    assert f" of {len(text)} characters]" in shorter
 
 
-def test_the_first_tools_are_told_as_far_as_they_fit() -> None:
-    """Two fifths of the context, and none after the first that does not fit."""
-    tools = [_tool("a", 100), _tool("b", 300), _tool("c", 1)]
-    names = [tool.name for tool in told(tools, 1000, len)]
-    assert names == ["a"]
-    assert told(tools, 0, _never) == tools
+def test_a_text_that_fits_is_whole_and_one_without_room_is_named() -> None:
+    """Nothing is clipped before it must be; nothing is left of what has no place at all."""
+    assert window.clipped("short", 5, len) == "short"
+    assert window.clipped("한글", 2, len) == "한글"
+    assert window.clipped("long" * 100, 3, len) == "[left out: there is no room for it]"
 
 
-def test_few_tools_are_not_counted() -> None:
-    """Where their letters fit, their tokens do."""
-    tools = [_tool("a", 100), _tool("b", 300)]
-    assert told(tools, 100_000, _never) == tools
+def test_the_first_tools_are_kept() -> None:
+    """As many as have room together."""
+    assert window.fitting(["aa", "bb", "c"], 4, len) == 2
+    assert window.fitting(["aa", "bb", "c"], 5, len) == 3
+    assert window.fitting(["aaaaaa"], 5, len) == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localai.approvals.policy import Mode, by_mode, decide
+from localai.approvals.policy import LEVELS, Leave, Mode, by_mode, decide
 from localai.approvals.rules import STRICTEST, Effect, Equal, Rule, Subject
 from localai.rbac.permissions import Risk
 
@@ -156,3 +156,64 @@ def test_strict_is_at_least_as_strict_as_normal(call: Subject, written: list[Rul
     """Whatever the rules."""
     strict, normal = _effect(call, written, "strict"), _effect(call, written, "normal")
     assert STRICTEST.index(strict) <= STRICTEST.index(normal)
+
+
+leaves = st.builds(Leave, st.sampled_from(LEVELS), st.booleans())
+
+
+@pytest.mark.parametrize(
+    ("level", "mode", "effects"),
+    [
+        ("read-only", "normal", ("allow", "deny", "deny", "deny")),
+        ("cautious", "normal", ("allow", "ask", "ask", "ask")),
+        ("normal", "normal", ("allow", "allow", "ask", "ask")),
+        ("trusting", "normal", ("allow", "allow", "allow", "ask")),
+        ("trusting", "strict", ("allow", "ask", "ask", "ask")),
+    ],
+)
+def test_a_level_says_from_what_risk_on_somebody_is_asked(
+    level: str, mode: Mode, effects: tuple[Effect, ...]
+) -> None:
+    """From reading alone to all but what is critical; strict mode is never loosened."""
+    leave = Leave(next(each for each in LEVELS if each == level))
+    found = [
+        decide(_call(risk), (), mode, enabled=True, confined=True, leave=leave).effect
+        for risk in Risk
+    ]
+    assert tuple(found) == effects
+
+
+@given(calls, many, modes, leaves)
+def test_no_leave_lets_through_what_is_critical_or_denied(
+    call: Subject, written: list[Rule], mode: Mode, leave: Leave
+) -> None:
+    """The floor: a deny of any rule stands, and critical risk asks at least."""
+    given = decide(call, written, mode, enabled=True, confined=True, leave=leave)
+    usual = decide(call, written, mode, enabled=True, confined=True)
+    if usual.effect == "deny":
+        assert given.effect == "deny"
+    if call.risk is Risk.CRITICAL or mode == "strict":
+        assert STRICTEST.index(given.effect) <= STRICTEST.index(usual.effect)
+
+
+@given(calls, many, modes)
+def test_who_may_only_read_does_nothing_else(
+    call: Subject, written: list[Rule], mode: Mode
+) -> None:
+    """Whatever rules allow, and with --yolo."""
+    leave = Leave("read-only", is_yolo=True)
+    given = decide(call, written, mode, enabled=True, confined=True, leave=leave)
+    assert call.risk is Risk.LOW or given.effect == "deny"
+
+
+def test_yolo_passes_over_a_rule_that_asks_but_not_over_other_peoples_eyes() -> None:
+    """One person's own question, not one that somebody else is to answer."""
+    call, leave = _call(Risk.HIGH), Leave(is_yolo=True)
+    own = Rule("own", "ask")
+    others = (Rule("two", "ask", approvers=2), Rule("other", "ask", self_approval=False))
+    found = [
+        decide(call, [rule], "normal", enabled=True, confined=True, leave=leave)
+        for rule in (own, *others)
+    ]
+    assert [verdict.effect for verdict in found] == ["allow", "ask", "ask"]
+    assert found[0].rule == "autonomy.yolo"

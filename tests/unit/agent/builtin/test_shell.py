@@ -1,30 +1,29 @@
-"""The tool that runs a program."""
+"""The tools that run programs, where there is no sandbox: what they add themselves."""
 
 import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 
-from localai.agent.builtin import shell
-from localai.agent.builtin.shell import Output
+from localai.agent.builtin.shell import _KEPT, Programs
+from localai.agent.sandbox.process import Limits
+from localai.agent.sandbox.tiers import Sandbox
 from localai.agent.tools import Context, ToolResult
-from localai.core.errors import Denied, Invalid, NotFound
+from localai.core.errors import Denied, Invalid, NotFound, Unavailable
+from localai.rbac.permissions import Risk
 
-(_TOOL,) = shell.TOOLS
+_PROGRAMS = Programs(Sandbox(enabled=False))
+_TOOL, _PYTHON_TOOL = _PROGRAMS.tools
 
 
 def _run(context: Context, *argv: str, **more: str) -> ToolResult:
     """State the facts and run at once, as the runner does."""
     arguments: dict[str, Any] = {"argv": list(argv), **more}
     facts = _TOOL.facts(context, arguments)
-    return shell.run_command(Context(context.workspace, context.protected, facts), **arguments)
+    stated = Context(context.workspace, context.protected, facts)
+    return _PROGRAMS.run_command(stated, **arguments)
 
 
 def _python(context: Context, code: str) -> ToolResult:
@@ -50,7 +49,6 @@ def test_another_exit_code_is_a_failure(context: Context) -> None:
 def test_a_signal_is_named(context: Context) -> None:
     """Not a negative number."""
     assert _run(context, "sh", "-c", "kill -TERM $$").summary == "ended by SIGTERM"
-    assert shell._ending(-200) == "ended by signal 200"
 
 
 def test_there_is_no_shell(context: Context, workspace: Path) -> None:
@@ -84,15 +82,17 @@ def test_environment_is_clean(context: Context, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("LANG", "ko_KR.UTF-8")
     result = _run(context, "env")
     names = {line.split("=")[0] for line in result.text.splitlines()[1:]}
-    assert names <= {*shell._KEPT, "PATH", "TERM"}
+    assert names <= {*_KEPT, "PATH", "TERM"}
     assert "LANG=ko_KR.UTF-8" in result.text
     assert "TERM=dumb" in result.text
 
 
-def test_relative_folders_on_path_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_folders_on_path_are_left_out(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The workspace does not choose the program."""
     monkeypatch.setenv("PATH", "bin:.::/usr/bin:/bin")
-    assert shell.environment()["PATH"] == "/usr/bin:/bin"
+    assert _PROGRAMS.environment(context)["PATH"] == "/usr/bin:/bin"
 
 
 def test_standard_input_is_empty(context: Context) -> None:
@@ -140,9 +140,8 @@ def test_what_is_no_program_fails_to_run(context: Context, workspace: Path) -> N
     program = workspace / "x"
     program.write_text("\x7fnothing that runs")
     program.chmod(0o755)
-    result = _run(context, "./x")
-    assert not result.ok
-    assert "cannot be run" in result.text
+    with pytest.raises(Unavailable, match="cannot be run"):
+        _run(context, "./x")
 
 
 def _shim(folder: Path, content: str) -> Path:
@@ -203,105 +202,48 @@ def test_facts_hold_the_files_that_arguments_name(context: Context, workspace: P
 
 def test_a_long_output_keeps_its_beginning_and_end(context: Context) -> None:
     """The middle is left out, visibly, and does not fill our memory."""
-    size = shell.MAX_OUTPUT * 3
+    kept = Limits().output
+    size = kept * 3
     result = _python(context, f"print('<' + 'x' * {size - 3} + '>')")
-    missing = size - shell.MAX_OUTPUT
-    assert f"\n[clipped: {missing} of {size} bytes]\n" in result.text
+    assert f"\n[clipped: {size - kept} of {size} bytes]\n" in result.text
     assert result.text.startswith("exit code 0\n<xxx")
     assert result.text.endswith("xxx>\n")
 
 
-def test_output_that_just_fits_is_whole() -> None:
-    """Nothing is clipped before it must be."""
-    output = Output(8)
-    output.add(b"abc")
-    output.add(b"defgh")
-    assert output.text == "abcdefgh"
-    output.add(b"i")
-    assert output.text == "abcd\n[clipped: 1 of 9 bytes]\nfghi"
+def test_a_call_without_a_sandbox_is_critical(context: Context) -> None:
+    """In one it is high: so rules may allow it."""
+    for tool in _PROGRAMS.tools:
+        assert tool.risk_of(context, {"argv": ["ls"]}) is Risk.CRITICAL
+        assert not tool.confinement.is_confined
+        assert tool.confinement.words == "none: runs unconfined with your own rights"
 
 
-def _is_gone(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
+def test_python_gets_its_program_as_it_is(context: Context, workspace: Path) -> None:
+    """No shell, no file; and no module of the workspace stands in for one of the library."""
+    (workspace / "json.py").write_text("raise SystemExit('mine')")
+    code = "import json, os\nprint(json.dumps({'\\'$x\"': os.getcwd()}))"
+    arguments = {"code": code}
+    stated = Context(workspace, facts=_PYTHON_TOOL.facts(context, arguments))
+    result = _PROGRAMS.run_python(stated, **arguments)
+    assert result.text == 'exit code 0\n{"\'$x\\"": "' + f'{workspace}"' + "}\n"
 
 
-def _wait_until_gone(pid: int) -> None:
-    until = time.monotonic() + 20
-    while not _is_gone(pid):
-        assert time.monotonic() < until, "it still runs"
-        time.sleep(0.01)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time is over as soon as the program has said something."""
-    said: list[bytes] = []
-    add = Output.add
-
-    def adding(output: Output, chunk: bytes) -> None:
-        said.append(chunk)
-        add(output, chunk)
-
-    clock = SimpleNamespace(monotonic=lambda: 1e6 if said else 0.0)
-    monkeypatch.setattr(Output, "add", adding)
-    monkeypatch.setattr("localai.agent.builtin.shell.time", clock)
-
-
-@pytest.mark.usefixtures("impatient")
-def test_time_is_bounded(context: Context) -> None:
-    """What runs too long is stopped, with all that it started; its output is kept."""
-    result = _run(context, "sh", "-c", "sleep 300 & echo $!; sleep 300")
-    assert (result.ok, result.summary) == (False, "stopped after 120 seconds")
-    _wait_until_gone(int(result.text.split("\n")[1]))
-
-
-@pytest.mark.usefixtures("impatient")
-def test_what_ignores_the_polite_signal_is_killed(
-    context: Context, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo x > .envrc", ".envrc"),
+        ("mkdir .vscode", ".vscode"),
+        ("echo x >> .git/config", ".git/config"),
+        ("echo x > .git/hooks/post-checkout", ".git/hooks/post-checkout"),
+        ("git init -q sub; echo x > notes.txt", None),
+    ],
+)
+def test_a_change_of_what_others_obey_is_told(
+    context: Context, workspace: Path, script: str, told: str | None
 ) -> None:
-    """SIGTERM first, SIGKILL after the grace."""
-    monkeypatch.setattr(shell, "_GRACE_S", 0.1)
-    result = _run(context, "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done")
-    assert result.text == "stopped after 120 seconds\nup\n"
-
-
-def test_a_program_that_closes_its_output_is_still_bounded(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The end of output is not the end of the program."""
-    monkeypatch.setattr(shell, "TIMEOUT_S", 0.5)
-    result = _run(context, "sh", "-c", "exec >&- 2>&-; sleep 300")
-    assert result.summary == "stopped after 0.5 seconds"
-
-
-def test_what_it_leaves_behind_is_ended(context: Context) -> None:
-    """A background process holds the output open; it neither delays us nor stays."""
-    result = _run(context, "sh", "-c", "sleep 300 & echo $!")
-    assert result.summary == "exit code 0"
-    _wait_until_gone(int(result.text.split("\n")[1]))
-
-
-def test_an_interrupt_ends_the_program_and_goes_on(
-    context: Context, workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C while it runs: nothing stays, and the interrupt is ours to feel."""
-    started: list[int] = []
-
-    def interrupted(process: "subprocess.Popen[bytes]", *_: object) -> bool:
-        started.append(process.pid)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(shell, "_collect", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        _run(context, "sleep", "300")
-    _wait_until_gone(started[0])
-
-
-def test_signals_to_nobody_are_no_error() -> None:
-    """The group may be gone before it is ended."""
-    with subprocess.Popen(["true"], start_new_session=True) as ended:
-        pass
-    shell._signal(ended.pid, signal.SIGKILL)
+    """Where no sandbox keeps it from that, the person hears of it at once."""
+    (workspace / ".git" / "hooks").mkdir(parents=True)
+    (workspace / ".git" / "config").write_text("[core]\n")
+    text = _run(context, "sh", "-c", script).text
+    expected = f"\n[it changed {told}: git, a shell or an editor obeys this; look at it first]\n"
+    assert text == f"exit code 0\n{expected if told else ''}"

@@ -1,0 +1,1 @@
+"""The Model Context Protocol, by its official SDK: our tools for other programs."""

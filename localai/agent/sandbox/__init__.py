@@ -1,0 +1,1 @@
+"""Where programs that a model asks for run: with the workspace, and without anything of ours."""

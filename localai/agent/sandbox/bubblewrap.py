@@ -1,0 +1,58 @@
+"""The full tier: bubblewrap's arguments for a view of this machine. Pure."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from localai.agent.sandbox.view import View
+
+HOME = "/tmp/home"  # noqa: S108 - of a file system that ends with the program
+_TMPFS_BYTES = 512 << 20
+
+
+def options(view: View, cwd: str, *, rules: int, told: int, go: int) -> list[str]:
+    """What bubblewrap is to be called with, before the program and its arguments.
+
+    `rules` is the descriptor of the system call filter, `told` where it writes the process id of
+    what it starts, `go` where it reads a byte before it starts anything.
+    """
+    return [
+        *_namespaces(),
+        *_machine(view),
+        *_workspace(view),
+        *_hidden(view),
+        *("--chdir", cwd, "--seccomp", str(rules), "--info-fd", str(told), "--block-fd", str(go)),
+    ]
+
+
+def _namespaces() -> Iterator[str]:
+    yield from ("--unshare-all", "--unshare-user", "--disable-userns", "--hostname", "sandbox")
+    yield from ("--new-session", "--die-with-parent", "--cap-drop", "ALL")
+
+
+def _machine(view: View) -> Iterator[str]:
+    for path in view.seen:
+        yield from ("--ro-bind", path, path)
+    for link, target in view.links:
+        yield from ("--symlink", target, link)
+    # Root may write to much of /proc without any capability: to /proc/sysrq-trigger, say.
+    yield from ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev")
+    yield from ("--size", str(_TMPFS_BYTES), "--tmpfs", "/tmp", "--dir", HOME)  # noqa: S108
+    yield from ("--symlink", "../tmp", "/var/tmp", "--dir", "/run")  # noqa: S108
+
+
+def _workspace(view: View) -> Iterator[str]:
+    yield from ("--bind", view.workspace, view.workspace)
+    repository = f"{view.workspace}/.git"
+    if any(path.startswith(f"{repository}/") for path in view.kept):
+        # What something is mounted on cannot be renamed, nor another be put in its place.
+        yield from ("--bind", repository, repository)
+    for path in view.kept:
+        yield from ("--ro-bind", path, path)
+
+
+def _hidden(view: View) -> Iterator[str]:
+    for path in view.hidden:
+        if Path(path).is_dir():
+            yield from ("--tmpfs", path, "--remount-ro", path)
+        else:
+            yield from ("--ro-bind", "/dev/null", path)

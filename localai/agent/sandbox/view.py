@@ -1,0 +1,101 @@
+"""What a confined program sees of this machine, and what it may change. Pure but for looking."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from localai.core.errors import Denied
+
+
+def _under(folder: str, names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}" for name in names.split())
+
+
+# What programs are made of. /etc has secrets, so of it only what programs need to start.
+_SYSTEM = ("/usr", "/opt", "/nix/store")
+_LINKED = _under("", "bin sbin lib lib32 lib64 libx32")
+_CONFIGURATION = _under(
+    "/etc",
+    """
+    alternatives ca-certificates fonts group host.conf hosts ld.so.cache ld.so.conf ld.so.conf.d
+    localtime magic mime.types nsswitch.conf os-release passwd pki protocols services shells
+    ssl/certs ssl/openssl.cnf terminfo timezone xdg java-17-openjdk java-21-openjdk
+    python3 python3.11 python3.12 python3.13
+    """,
+)
+# What git, or a shell or an editor that comes along, obeys.
+_KEPT_IN_GIT = _under("/.git", "config config.worktree hooks info modules worktrees")
+_KEPT = _under(
+    "",
+    """
+    .bash_profile .bashrc .envrc .gitattributes .gitmodules .husky .idea .mcp.json .npmrc
+    .pre-commit-config.yaml .profile .vscode .zshrc
+    """,
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """Folders and files by what may be done with them; what is not in it does not exist.
+
+    `hidden` lies in something that is seen, and is covered. `links` are the machine's own, such as
+    /bin, with where they lead.
+    """
+
+    workspace: str
+    seen: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+    kept: tuple[str, ...]
+    hidden: tuple[str, ...]
+
+    def shows(self, path: str) -> bool:
+        """Whether the program can see what lies at this real path."""
+        shown = _is_in(path, (*self.seen, self.workspace))
+        return shown and not _is_in(path, self.hidden)
+
+
+def view(workspace: Path, *, readable: Iterable[Path] = (), protected: Iterable[Path] = ()) -> View:
+    """The view of a program that works in the workspace.
+
+    `readable` are further folders that it may read, `protected` ones it must not see, wherever
+    they lie. Denied where the workspace is too wide to be given away, or protected itself.
+    """
+    root = os.path.realpath(workspace)
+    # Each by its name and by where that leads: a link to it would show it otherwise.
+    away = sorted({p for each in protected for p in (str(each), os.path.realpath(each))})
+    _refuse_wide(root, away)
+    given = [str(each) for each in readable]
+    seen = [p for p in (*_SYSTEM, *_LINKED, *_CONFIGURATION, *given) if _is_real(p)]
+    return View(
+        workspace=root,
+        seen=tuple(seen),
+        links=tuple((p, str(Path(p).readlink())) for p in _LINKED if Path(p).is_symlink()),
+        kept=tuple(_kept(root)),
+        hidden=tuple(p for p in away if _is_in(p, (*seen, root)) and os.path.lexists(p)),
+    )
+
+
+def _refuse_wide(root: str, away: Iterable[str]) -> None:
+    home = os.path.realpath(Path.home())
+    if _is_in(home, [root]):
+        message = f"{root} is too much to give to a program: your home is in it"
+        raise Denied(message, hint="work in a project's folder, or name one: ai --workspace DIR")
+    if _is_in(root, away):
+        message = f"{root} belongs to localai itself"
+        raise Denied(message, hint="work in a project's folder, or name one: ai --workspace DIR")
+
+
+def _kept(root: str) -> Iterator[str]:
+    """What is in the workspace and must not be changed: others would obey it."""
+    names = (*_KEPT, *(_KEPT_IN_GIT if _is_real(f"{root}/.git") else ()))
+    yield from (path for name in names if _is_real(path := root + name))
+
+
+def _is_real(path: str) -> bool:
+    """Whether it is there, and is no link: what a link leads to is shown by its own name."""
+    return os.path.lexists(path) and not os.path.islink(path)  # noqa: PTH114 - text in, text out
+
+
+def _is_in(path: str, folders: Iterable[str]) -> bool:
+    return any(path == each or path.startswith(each.rstrip("/") + "/") for each in folders)

@@ -1,0 +1,99 @@
+"""The filter of system calls, run by an interpreter of its own instructions."""
+
+import errno
+import struct
+
+import pytest
+
+from localai.agent.sandbox import seccomp
+
+_ALLOW, _KILL = 0x7FFF0000, 0x80000000
+_REFUSE = 0x00050000
+_X86, _ARM = 0xC000003E, 0xC00000B7
+
+
+def _decided(rules: bytes, number: int, *arguments: int, machine: int) -> int:
+    """What the filter answers, as the kernel's documentation has its instructions."""
+    values = [*arguments, *[0] * (6 - len(arguments))]
+    data = struct.pack("=IIQ6Q", number, machine, 0, *values)
+    steps = list(struct.iter_unpack("=HBBI", rules))
+    at, accumulator = 0, 0
+    while True:
+        code, if_true, if_false, value = steps[at]
+        at += 1
+        if code == 0x06:
+            return int(value)
+        if code == 0x20:
+            accumulator = struct.unpack_from("=I", data, value)[0]
+            continue
+        is_true = {
+            0x15: accumulator == value,
+            0x35: accumulator >= value,
+            0x45: bool(accumulator & value),
+        }[code]
+        at += if_true if is_true else if_false
+
+
+@pytest.fixture(params=[("x86_64", _X86), ("aarch64", _ARM)], ids=["x86-64", "aarch64"])
+def machine(request: pytest.FixtureRequest) -> tuple[str, int]:
+    found: tuple[str, int] = request.param
+    return found
+
+
+def test_each_refused_call_is_refused_and_the_others_go_on(machine: tuple[str, int]) -> None:
+    """By number, whatever the arguments; nothing else is."""
+    name, audit = machine
+    rules = seccomp.program(name, has_sockets=True)
+    refused = {*seccomp._REFUSED[name].values(), *seccomp._REFUSED_EVERYWHERE.values()}
+    for number in range(500):
+        wanted = _ALLOW
+        if number in refused:
+            wanted = _REFUSE | errno.EPERM
+        elif number == 435:
+            wanted = _REFUSE | errno.ENOSYS
+        assert _decided(rules, number, machine=audit) == wanted, number
+
+
+def test_threads_and_processes_are_made_and_namespaces_are_not(machine: tuple[str, int]) -> None:
+    """The flags of clone decide; each of the seven namespaces is refused."""
+    name, audit = machine
+    rules, clone = seccomp.program(name, has_sockets=True), seccomp._CLONE[name]
+    assert _decided(rules, clone, 0x3D0F00, machine=audit) == _ALLOW  # as glibc makes a thread
+    assert _decided(rules, clone, 0x01200011, machine=audit) == _ALLOW  # as glibc forks
+    for bit in (17, 25, 26, 27, 28, 29, 30):
+        assert _decided(rules, clone, 0x11 | 1 << bit, machine=audit) == _REFUSE | errno.EPERM
+
+
+def test_nothing_is_typed_into_the_terminal(machine: tuple[str, int]) -> None:
+    """TIOCSTI and TIOCLINUX are refused; asking for the size of a window is not."""
+    name, audit = machine
+    rules, ioctl = seccomp.program(name, has_sockets=True), seccomp._IOCTL[name]
+    assert _decided(rules, ioctl, 0, 0x5412, machine=audit) == _REFUSE | errno.EPERM
+    assert _decided(rules, ioctl, 0, 0x541C, machine=audit) == _REFUSE | errno.EPERM
+    assert _decided(rules, ioctl, 0, 0x5413, machine=audit) == _ALLOW
+
+
+def test_sockets_are_refused_where_there_is_no_network_of_its_own(
+    machine: tuple[str, int],
+) -> None:
+    """In the reduced tier; in the full one they lead nowhere."""
+    name, audit = machine
+    socket = seccomp._SOCKET[name]
+    open_rules = seccomp.program(name, has_sockets=True)
+    closed = seccomp.program(name, has_sockets=False)
+    assert _decided(open_rules, socket, machine=audit) == _ALLOW
+    assert _decided(closed, socket, machine=audit) == _REFUSE | errno.EPERM
+
+
+def test_calls_by_the_numbers_of_another_machine_end_the_program() -> None:
+    """The i386 and x32 calls of an x86-64 kernel have other numbers for the same things."""
+    rules = seccomp.program("x86_64", has_sockets=True)
+    assert _decided(rules, 1, machine=0x40000003) == _KILL
+    assert _decided(rules, 0x40000000 | 165, machine=_X86) == _KILL
+    assert _decided(seccomp.program("aarch64", has_sockets=True), 1, machine=_X86) == _KILL
+
+
+def test_a_machine_that_is_not_known_has_no_filter() -> None:
+    """Rather no sandbox than one of the wrong numbers."""
+    assert not seccomp.is_known("riscv64")
+    assert seccomp.is_known("aarch64")
