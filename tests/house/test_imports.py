@@ -34,6 +34,7 @@ HEAVY = {
     "numpy",
     "onnxruntime",
     "pynvml",
+    "re2",
     "qdrant_client",
     "qdrant_edge",
     "sqlalchemy.orm",
