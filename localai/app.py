@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from localai.core import settings as keys
 from localai.core.directories import Directories, locate, project
-from localai.core.errors import Denied, Invalid, LocalaiError, Unavailable
+from localai.core.errors import Denied, Invalid, LocalaiError, NotFound, Unavailable
 from localai.core.redact import remember
 from localai.core.settings import Key, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from localai.agent.builtin.rooms import Recalled, Rooms
     from localai.agent.grounding import Documents
     from localai.agent.history import History
     from localai.agent.loop import Agent
@@ -223,10 +224,11 @@ class App:
 
     @cached_property
     def tools(self) -> "Registry":
-        """The tools that there are: ours, and those taken from MCP servers."""
-        from localai.agent.builtin import registry
+        """The tools: ours, those of installed packages, and those taken from MCP servers."""
+        from localai.agent.builtin import shipped
         from localai.agent.mcp.foreign import Foreign
         from localai.agent.mcp.kept import Kept
+        from localai.agent.own_tools import load
         from localai.agent.tools import Registry
 
         def misfit(value: "Mapping[str, Any]", schema: "Mapping[str, Any]") -> str | None:
@@ -234,9 +236,57 @@ class App:
 
             return schemas.misfit(value, schema)
 
+        ours = shipped(self.sandbox, self._rooms)
+        own = load({tool.name for tool in ours})
         kept = Kept(self.database, self.audit, self.approvals.standing.void)
         foreign = Foreign(kept, lambda: self.mcp_connections, misfit)
-        return Registry((*registry(self.sandbox).all(), *foreign.tools()))
+        return Registry((*ours, *own.tools, *foreign.tools()), own.skipped)
+
+    @property
+    def _rooms(self) -> "Rooms":
+        from localai.agent.builtin.rooms import Recalled, Rooms
+
+        def fetch(url: str) -> "Fetched":
+            from localai.core.web import Web
+
+            return Web(stays=True).fetch(url)
+
+        def look_up(actor: "Actor", question: str, collection: str, k: int) -> "Sequence[Passage]":
+            found = self.rag.query(actor, question, collection=collection, k=k)
+            return () if self.rag.is_silent(actor, found) else found.passages
+
+        def recall(actor: "Actor", text: str, most: int) -> "Recalled":
+            here, more = self.project, 2 * most
+            by_words = self.search.find(actor, text, project=here, limit=more).items
+            by_meaning = self.recollection.find(actor, text, project=here, limit=more).items
+            both = {(each.session, each.seq): each for each in (*by_words, *by_meaning)}
+            found = [each for each in both.values() if each.session != actor.session][:most]
+            return Recalled(found, any(self.history.has_foreign(each.session) for each in found))
+
+        def answering(actor: "Actor", session: str) -> str | None:
+            return self.history.last_model(actor, session)
+
+        return Rooms(
+            fetch=fetch,
+            look_up=look_up,
+            recall=recall,
+            models=lambda actor: self.engines.page(actor, lambda _: None).items,
+            answering=answering,
+            choose=self._choose,
+        )
+
+    def _choose(self, actor: "Actor", session: str, name: str) -> str:
+        known = self.engines.known(actor, name)
+        self.history.choose(actor, session, known)
+        return known
+
+    def chosen_model(self, actor: "Actor", session: str | None) -> str | None:
+        """The model that was chosen for the conversation, where one was and is still there."""
+        if session is None or (name := self.history.chosen(actor, session)) is None:
+            return None
+        with suppress(NotFound):
+            return self.engines.known(actor, name)
+        return None
 
     @cached_property
     def sandbox(self) -> "Sandbox":

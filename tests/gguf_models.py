@@ -69,7 +69,7 @@ class _Shape:
         return ["output_norm.weight", *(f"{block}_norm.weight" for block in blocks)]
 
 
-def tool_call(name: str, **arguments: object) -> str:
+def tool_call(name: str, /, **arguments: object) -> str:
     """What a model writes to call a tool."""
     call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{call}\n</tool_call>"

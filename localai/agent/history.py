@@ -224,6 +224,20 @@ class History:
         models = (turn.model for turn in reversed(self.read(actor, session).turns))
         return next(filter(None, models), None)
 
+    def choose(self, actor: Actor, session: str, model: str) -> None:
+        """Let a model answer in the conversation from the next turn on; the id may be a prefix."""
+        self._require(actor, "sessions:write")
+        full = self.find(actor, session)
+        with self._database.transaction() as connection:
+            chosen = sa.update(sessions).where(sessions.c.id == full).values(model=model)
+            connection.execute(chosen)
+
+    def chosen(self, actor: Actor, session: str) -> str | None:
+        """The model that was chosen for the conversation, None where none was."""
+        query = sa.select(sessions.c.model).where(sessions.c.id == self.find(actor, session))
+        with self._database.read() as connection:
+            return connection.scalar(query)
+
     def remove(self, actor: Actor, session: str) -> Session:
         """Forget a conversation; the id may be a prefix."""
         self._require(actor, "sessions:write")

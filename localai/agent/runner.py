@@ -1,6 +1,5 @@
 """The one path on which any tool runs: check, policy, gate, claim, run once, write down."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +17,7 @@ from localai.approvals.service import Approvals
 from localai.approvals.standing import Scope, Standing
 from localai.core.canonical import canonical, parse_object
 from localai.core.errors import Denied, LocalaiError
+from localai.core.files import real
 from localai.core.records import Page
 from localai.infer.engine import ToolSpec
 from localai.rbac.permissions import Actor, Risk
@@ -115,6 +115,7 @@ class Runner:
         trail: Trail | None = None,
     ) -> None:
         self.workspace = workspace
+        self._place = Path(real(workspace))
         self._trails = (trail, Unwritten()) if trail else (Unwritten(),)
         self._registry = registry
         self._approvals = approvals
@@ -166,7 +167,7 @@ class Runner:
         if self._limit is not None:
             self._limit(actor, tool.name)
         given = parse_object(arguments)
-        action, risk, verdict = self._judged(actor, tool, given, self.workspace, leave)
+        action, risk, verdict = self._judged(actor, tool, given, self._place, leave)
         proposal = replace(_proposal(tool, action, risk, verdict, reason), receipt=receipt)
         if verdict.effect == "ask":
             return self._claimed(actor, gate.decide(self._approvals.open(actor, proposal)).id)
@@ -176,7 +177,7 @@ class Runner:
         """What the policy says of a call of the actor; nothing runs and nobody is asked."""
         self._require(actor, "policy:read")
         tool = self._registry.get(name)
-        action, risk, said = self._judged(actor, tool, parse_object(arguments), self.workspace)
+        action, risk, said = self._judged(actor, tool, parse_object(arguments), self._place)
         return PolicyCheck(name, action.arguments, risk.word, said.effect, said.rule, said.reason)
 
     def restated(self, actor: Actor, approval: Approval, arguments: str | None = None) -> Proposal:
@@ -231,7 +232,7 @@ class Runner:
         """The call as its tool states it, its risk, and what the policy says of it."""
         rules = self._rules
         action = self._action(tool, arguments, workspace)
-        risk = tool.risk_of(self._context(workspace), action.arguments)
+        risk = tool.risk_of(self._context(workspace, action.facts), action.arguments)
         if Risk.LOW < risk < Risk.CRITICAL and self._is_led(actor):
             risk = Risk(risk + 1)
         call = Subject(tool.name, action.arguments, risk, rules.roles(actor.user_id), action.cwd)
@@ -279,7 +280,7 @@ class Runner:
         if proposal.risk > Risk.LOW:
             # What may do harm is never run unless it could be written down first.
             note("tool.started", outcome=verdict.reason)
-        context = self._context(self.workspace, proposal.action.facts, actor)
+        context = self._context(self._place, proposal.action.facts, actor)
         try:
             result = tool.function(context, **proposal.action.arguments)
         except BaseException as error:
@@ -296,7 +297,7 @@ class Runner:
             tool=tool.name,
             tool_schema_sha256=tool.schema_sha256,
             arguments=arguments,
-            cwd=os.path.realpath(workspace),
+            cwd=real(workspace),
             sandbox=tool.confinement.words,
             facts=tool.facts(self._context(workspace), arguments),
         )

@@ -17,6 +17,8 @@ sessions = sa.Table(
     sa.Column("is_pinned", sa.Boolean, nullable=False, server_default="0"),
     # Whether a model read in it what strangers wrote.
     sa.Column("has_foreign", sa.Boolean, nullable=False, server_default="0"),
+    # The one that answers, where one was chosen for this conversation.
+    sa.Column("model", sa.Text),
     sa.Index("ix_sessions_project", "user_id", "project", "updated_us"),
 )
 

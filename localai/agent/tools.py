@@ -8,7 +8,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ _TYPES: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: 
 class Context:
     """Where a tool works: its workspace, what it must never touch, the facts it was granted on.
 
+    The workspace is its real path: a link that is put above it later leads nowhere.
     `actor` is for whom it works; None while a call is only stated or judged.
     """
 
@@ -170,10 +171,11 @@ class Tool:
 
 
 class Registry:
-    """The tools there are, by name."""
+    """The tools there are, by name; `skipped` has a line about each that could not be loaded."""
 
-    def __init__(self, tools: Iterable[Tool]) -> None:
+    def __init__(self, tools: Iterable[Tool], skipped: Sequence[str] = ()) -> None:
         self._tools = {tool.name: tool for tool in tools}
+        self.skipped = tuple(skipped)
 
     def get(self, name: str) -> Tool:
         """The tool of that name; NotFound lists the nearest names."""

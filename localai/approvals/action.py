@@ -38,11 +38,15 @@ class FileFact:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a tool finds in the world before it runs."""
+    """What a tool finds in the world before it runs.
+
+    `diff` is what a file of text will lose and gain, as a unified diff.
+    """
 
     program: Program | None = None
     environment_sha256: str | None = None
     files: tuple[FileFact, ...] = ()
+    diff: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,19 @@ class Action:
     @property
     def text(self) -> str:
         """The one RFC 8785 spelling."""
-        return canonical(asdict(self)).decode()
+        return canonical(self._told).decode()
 
     @property
     def sha256(self) -> str:
         """SHA-256 in hex over the domain, a zero byte and the spelling."""
-        return digest(DOMAIN, asdict(self))
+        return digest(DOMAIN, self._told)
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        told = asdict(self)
+        if self.facts.diff is None:  # no word of it, as in actions from before there were any
+            del told["facts"]["diff"]
+        return told
 
 
 def read(text: str) -> Action:
@@ -73,7 +84,8 @@ def read(text: str) -> Action:
     facts = stored.pop("facts")
     program = Program(**facts["program"]) if facts["program"] else None
     files = tuple(FileFact(**file) for file in facts["files"])
-    return Action(**stored, facts=Facts(program, facts["environment_sha256"], files))
+    diff = facts.get("diff")
+    return Action(**stored, facts=Facts(program, facts["environment_sha256"], files, diff))
 
 
 def difference(approved: Action, now: Action) -> str:

@@ -28,6 +28,7 @@ def describe(approval: "Approval", action: Action) -> list[str]:
         f"workspace  {quoted(action.cwd)}",
         *_warning(action.cwd),
         *_facts(action),
+        *_diff(action),
         f"sandbox    {visible(action.sandbox)}",
         f"policy     {visible(approval.policy_rule)}",
         f"asked by   {_requester(approval)}",
@@ -111,6 +112,20 @@ def _state(file: FileFact) -> str:
     if file.sha256 is None:
         return "must be the same one when it runs"
     return f"exists: {file.size} bytes, sha256 {file.sha256}"
+
+
+def _diff(action: Action) -> Iterator[str]:
+    if (diff := action.facts.diff) is None:
+        return
+    lines = diff.split("\n")
+    gained, lost = (sum(line.startswith(sign) for line in lines) for sign in "+-")
+    yield f"changes    {_lines(gained)} added, {_lines(lost)} removed"
+    yield from _block(diff)
+    yield from _warning(diff)
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count} lines"
 
 
 def _requester(approval: "Approval") -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from localai.core.errors import Invalid
+from localai.core.files import real
 from localai.rbac.permissions import Risk, Role
 
 Effect = Literal["allow", "ask", "deny"]
@@ -321,7 +322,7 @@ def _is_host(host: str, pattern: str) -> bool:
 
 
 def _real(path: str, workspace: str) -> str:
-    return os.path.realpath(os.path.join(workspace, os.path.expanduser(path)))  # noqa: PTH111, PTH118 - text in, text out
+    return real(os.path.join(workspace, os.path.expanduser(path)))  # noqa: PTH111, PTH118 - text in, text out
 
 
 def _contains(directory: str, path: str) -> bool:

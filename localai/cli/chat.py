@@ -146,9 +146,15 @@ class Speaking:
         return self._session is not None and history.is_waiting(actor, self._session)
 
     def load(self, role: str) -> "Engine":
-        """The model that is named, else the one for the role, ready to answer."""
+        """The model that is named, else the conversation's own or that for the role, ready."""
         call = self._call
-        return call.app.engines.get(call.actor, model=self._model, role=role, warn=note)
+        return call.app.engines.get(call.actor, model=self._named, role=role, warn=note)
+
+    @property
+    def _named(self) -> str | None:
+        if self._model or self.role:  # what a person typed counts more
+            return self._model
+        return self._call.app.chosen_model(self._call.actor, self._session)
 
     def turn(self, text: str | None) -> None:
         """Say one thing and show the answer; exit 7 if a request waits."""
@@ -204,8 +210,8 @@ class Speaking:
 
     def _routed(self, text: str) -> str:
         """Which of the two models the question is for, or that one was named."""
-        if self._model or self.role:
-            return "explicit" if self._model else self.role or "chat"
+        if self.role or self._named:
+            return "explicit" if self._named else self.role or "chat"
         route = self._call.app.route(self._call.actor, text, self._session)
         if self._explains:
             note(f"route: {route}")

@@ -27,6 +27,8 @@ def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> No
     """List the tools, their risk and the permission each needs."""
     call = Call(ctx, json=json, quiet=quiet)
     page = call.app.runner.tools(call.actor)
+    for line in call.app.tools.skipped:
+        note(line)
     call.show(page, _table, ids=[tool.name for tool in page.items])
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from localai.core.errors import Conflict
+
 # What st_blocks counts, whatever the file system's own blocks are.
 _BLOCK = 512
 
@@ -59,3 +61,12 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def real(path: str | Path) -> str:
+    """The path with every link followed; Conflict where another process changes it meanwhile."""
+    try:
+        return os.path.realpath(path)
+    except OSError as error:  # a link by the first look at it, and none by the second
+        message = f"{path} changes while it is looked at"
+        raise Conflict(message, hint="try again, once nothing else moves it") from error

@@ -62,10 +62,11 @@ def resolve(host: str) -> list[str]:
 class Web:
     """Fetches pages: without cookies, without proxies, without the name of anybody.
 
-    `most_bytes` bounds a page before and after it is unpacked, `longest_s` all of a fetch.
+    `most_bytes` bounds a page before and after it is unpacked, `longest_s` all of a fetch. Where
+    it `stays`, a redirect to another host is not followed but told.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it may reach, and how much of it
         self,
         *,
         is_allowed: Callable[[Ip], bool] = is_public,
@@ -73,7 +74,9 @@ class Web:
         most_bytes: int = MOST_BYTES,
         longest_s: float = LONGEST_S,
         tls: ssl.SSLContext | None = None,
+        stays: bool = False,
     ) -> None:
+        self._stays = stays
         self._is_allowed = is_allowed
         self._resolve = resolve
         self._most_bytes = most_bytes
@@ -94,9 +97,16 @@ class Web:
                 with _translated(at), pool.stream("GET", str(at), headers=_HEADERS) as response:
                     if response.status not in _REDIRECTS:
                         return self._page(at, response, deadline)
-                    at = _next(at, _header(response, b"location"))
+                    at = self._next(at, _header(response, b"location"))
         message = f"{at} is behind more than {MOST_REDIRECTS} redirects"
         raise Unavailable(message, hint="open it in a browser, and index where you end up")
+
+    def _next(self, at: Address, location: str) -> Address:
+        following = _next(at, location)
+        if self._stays and following.host != at.host:
+            message = f"{at} leads to another machine: {following}"
+            raise Denied(message, hint="fetch that address, if you mean it")
+        return following
 
     def _page(self, at: Address, response: httpcore.Response, deadline: "_Deadline") -> Fetched:
         if response.status in _GONE:

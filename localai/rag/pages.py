@@ -5,7 +5,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from localai.rag.sources import Held, is_document, is_known
+from localai.rag.documents import Documents
+from localai.rag.sources import Held, Refused, is_document, is_known, taken
 
 if TYPE_CHECKING:
     from localai.core.web import Fetched
@@ -46,6 +47,23 @@ def held(page: "Fetched") -> Held | str:
     if suffix is None:
         return f"not a document: {page.content_type[:60]}"
     return Held(page.data if is_document(suffix) else _recoded(page), suffix)
+
+
+def text_of(page: "Fetched", documents: Documents) -> str | Refused:
+    """All that the page says; Refused says why it cannot be read."""
+    document = held(page)
+    if isinstance(document, str):
+        return Refused(page.url, document)
+    source = taken(page.url, page.url, document)
+    whole = source if isinstance(source, Refused) else documents.whole(source)
+    if isinstance(whole, Refused):
+        return whole
+    if not whole.parts:
+        return whole.text
+    is_one = len(whole.parts) == 1
+    return "\n\n".join(
+        part.text if is_one else f"[{part.place}]\n{part.text}" for part in whole.parts
+    )
 
 
 def _suffix(page: "Fetched") -> str | None:

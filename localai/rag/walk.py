@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from localai.rag.sources import Refused, shown
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 _NOT_DOCUMENTS = frozenset({"node_modules", "__pycache__"})
-_IGNORE = ".gitignore"
+IGNORE = ".gitignore"
 
 
 def walk(top: Path, exclude: Sequence[str] = ()) -> Iterator[Path | Refused]:
@@ -27,7 +27,7 @@ def walk(top: Path, exclude: Sequence[str] = ()) -> Iterator[Path | Refused]:
     if top.is_file():
         yield top
         return
-    folders: list[tuple[Path, tuple[_Ignored, ...]]] = [(top, ())]
+    folders: list[tuple[Path, tuple[Ignored, ...]]] = [(top, ())]
     while folders:
         folder, ignored = folders.pop()
         try:
@@ -36,8 +36,8 @@ def walk(top: Path, exclude: Sequence[str] = ()) -> Iterator[Path | Refused]:
         except OSError as error:
             yield Refused(str(folder), f"cannot be read: {error.strerror}", is_error=True)
             continue
-        if any(entry.name == _IGNORE and entry.is_file(follow_symlinks=False) for entry in entries):
-            ignored = (*ignored, _Ignored.of(folder))
+        if any(entry.name == IGNORE and entry.is_file(follow_symlinks=False) for entry in entries):
+            ignored = (*ignored, _ignored_in(folder))
         wanted = [entry for entry in entries if _is_wanted(entry, top, exclude, ignored)]
         yield from (_found(entry) for entry in wanted if not entry.is_dir(follow_symlinks=False))
         inner = [Path(entry.path) for entry in wanted if entry.is_dir(follow_symlinks=False)]
@@ -56,48 +56,61 @@ def _spec(lines: Sequence[str]) -> "GitIgnoreSpec":
 
 
 @dataclass(frozen=True)
-class _Ignored:
+class Ignored:
     """What the .gitignore of a folder names."""
 
-    folder: Path
+    folder: PurePath
     spec: "GitIgnoreSpec"
 
     @classmethod
-    def of(cls, folder: Path) -> "_Ignored":
+    def of(cls, folder: PurePath, text: str) -> "Ignored":
+        """What this text names in the folder; one that makes no sense hides nothing."""
         try:
-            text = (folder / _IGNORE).read_text(encoding="utf-8", errors="replace")
             return cls(folder, _spec(text.splitlines()))
-        except (OSError, ValueError):  # one that makes no sense hides nothing
+        except ValueError:
             return cls(folder, _spec([]))
 
-    def says(self, entry: os.DirEntry[str]) -> bool | None:
-        """Whether it names the entry; None where it is silent, False where it takes it back."""
-        name = Path(entry.path).relative_to(self.folder).as_posix()
-        is_folder = entry.is_dir(follow_symlinks=False)
+    def says(self, path: PurePath, *, is_folder: bool) -> bool | None:
+        """Whether it names the path; None where it is silent, False where it takes it back."""
+        name = path.relative_to(self.folder).as_posix()
         return self.spec.check_file(f"{name}/" if is_folder else name).include
 
 
-def _is_wanted(
-    entry: os.DirEntry[str], top: Path, exclude: Sequence[str], ignored: Sequence[_Ignored]
-) -> bool:
-    if entry.name.startswith(".") or entry.name in _NOT_DOCUMENTS:
-        return False
-    # The nearest .gitignore that has an opinion wins, as git has it.
-    said = (each.says(entry) for each in reversed(ignored))
-    if next((answer for answer in said if answer is not None), False):
-        return False
-    return not _is_excluded(Path(entry.path).relative_to(top), exclude)
+def is_ignored(path: PurePath, ignored: Sequence[Ignored], *, is_folder: bool) -> bool:
+    """Whether a path is left out: the nearest .gitignore that has an opinion wins, as in git."""
+    said = (each.says(path, is_folder=is_folder) for each in reversed(ignored))
+    return next((answer for answer in said if answer is not None), False)
 
 
-def _is_excluded(path: Path, patterns: Sequence[str]) -> bool:
+def is_passed_over(name: str) -> bool:
+    """Whether what is called so is no document by its name alone: hidden, or made by machines."""
+    return name.startswith(".") or name in _NOT_DOCUMENTS
+
+
+def fits(path: PurePath, pattern: str) -> bool:
     """Match as readers of .gitignore expect: a bare name at any depth, else the whole path."""
-    for pattern in patterns:
-        wanted = pattern.rstrip("/").removeprefix("./").removeprefix("**/")
-        if fnmatchcase(path.as_posix(), wanted):
-            return True
-        if "/" not in wanted and fnmatchcase(path.name, wanted):
-            return True
-    return False
+    wanted = pattern.rstrip("/").removeprefix("./").removeprefix("**/")
+    is_name = "/" not in wanted and fnmatchcase(path.name, wanted)
+    return is_name or fnmatchcase(path.as_posix(), wanted)
+
+
+def _ignored_in(folder: Path) -> Ignored:
+    try:
+        text = (folder / IGNORE).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    return Ignored.of(folder, text)
+
+
+def _is_wanted(
+    entry: os.DirEntry[str], top: Path, exclude: Sequence[str], ignored: Sequence[Ignored]
+) -> bool:
+    if is_passed_over(entry.name):
+        return False
+    path, is_folder = Path(entry.path), entry.is_dir(follow_symlinks=False)
+    if is_ignored(path, ignored, is_folder=is_folder):
+        return False
+    return not any(fits(path.relative_to(top), pattern) for pattern in exclude)
 
 
 def _found(entry: os.DirEntry[str]) -> Path | Refused:

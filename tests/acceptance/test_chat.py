@@ -321,6 +321,19 @@ def test_the_question_chooses_the_model(both: Ai) -> None:
     assert both("chat", "--code", "--chat", "hello").code == 2
 
 
+def test_a_model_hands_the_conversation_over(ai: Ai, with_model: Callable[..., str]) -> None:
+    """From the next turn on, in that conversation alone; what a person types counts more."""
+    with_model(default="It is me.", name="other")
+    call = gguf_models.tool_call("switch_model", name="other")
+    with_model([("last.role == 'tool'", "Done."), ("'hand over' in last.content", call)])
+    assert ai("models", "use", "scripted").code == 0
+    assert ai("chat", "hand over", "--json").json["model"] == "scripted"
+    after = ai("chat", "-c", "who is it?", "--json").json
+    assert (after["model"], after["text"]) == ("other", "It is me.")
+    assert ai("chat", "-c", "--chat", "who is it?", "--json").json["model"] == "scripted"
+    assert ai("chat", "who is it?", "--json").json["model"] == "scripted"
+
+
 def test_one_model_is_for_both(ai: Ai, with_model: Callable[..., str]) -> None:
     """Nothing is weighed where there is nothing to choose."""
     with_model(default="Yes.")

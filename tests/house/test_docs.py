@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from localai.agent.builtin import registry
+from localai.app import App
 from localai.approvals import rules
 from localai.cli.main import app
 from localai.core.secrets import NAMES
@@ -148,9 +148,9 @@ def test_wrong_hint_is_noticed() -> None:
     assert wrong == ["ai approvals has no command lisst", "ai has no command docter"]
 
 
-def test_policies_that_are_quoted_can_be_read() -> None:
+def test_policies_that_are_quoted_can_be_read(tmp_path: Path) -> None:
     """Their examples included."""
-    tools = {tool.name: list(tool.schema["properties"]) for tool in registry().all()}
+    tools = {tool.name: list(tool.schema["properties"]) for tool in App(tmp_path).tools.all()}
     fences = [
         body
         for page in PAGES

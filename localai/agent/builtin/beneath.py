@@ -1,8 +1,8 @@
 """Opens what lies beneath the workspace, and nothing else, however the tree is changed meanwhile.
 
-A path is resolved once, symbolic links included, and must end inside. It is then walked from
-the workspace down, one directory handle after another, none of them through a link: what was
-swapped for a link in between is an error, never another file.
+A path is resolved once, symbolic links included, and must end inside. It is then walked from the
+top of the file system down, one directory handle after another, none of them through a link: what
+was swapped for a link in between is an error, never another file.
 """
 
 import hashlib
@@ -16,8 +16,11 @@ from pathlib import Path
 from localai.agent.tools import Context
 from localai.approvals.action import FileFact
 from localai.core.errors import Denied, Invalid
+from localai.core.files import real as real_path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# On Linux a folder above may be passed through without the right to list it.
+_PASSED = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a named pipe would wait for its other end.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CHUNK = 1 << 20
@@ -42,29 +45,34 @@ def locate(context: Context, path: str) -> Place:
         raise Invalid(f"{path!r} is not a path", hint="give a path relative to the workspace")
     if path.startswith("/") or ".." in path.split("/"):
         raise Denied(f"{path} lies outside the workspace", hint="give a path relative to it")
-    root = Path(os.path.realpath(context.workspace))
-    real = Path(os.path.realpath(root / path))
-    if not real.is_relative_to(root):
+    top = context.workspace
+    real = Path(real_path(top / path))
+    if not real.is_relative_to(top):
         raise Denied(f"{path} leads outside the workspace", hint="give a path that stays inside")
-    if any(real.is_relative_to(os.path.realpath(kept)) for kept in context.protected):
+    if is_protected(context, real):
         raise _untouchable(path)
-    return Place(root, real.relative_to(root).parts)
+    return Place(top, real.relative_to(top).parts)
+
+
+def is_protected(context: Context, real: Path) -> bool:
+    """Whether a resolved path belongs to localai itself."""
+    return any(real.is_relative_to(real_path(kept)) for kept in context.protected)
 
 
 @contextmanager
 def directory(context: Context, place: Place, *, make: bool = False) -> Iterator[int]:
     """A handle of the directory at the place; `make` creates what is missing."""
-    kept = _identities(context.protected)
-    handle = os.open(place.root, _DIRECTORY)
+    kept = identities(context)
+    handle = _root(place.root)
     try:
         for step in place.steps:
             if make:
                 _ensure(step, handle)
-            below = os.open(step, _DIRECTORY, dir_fd=handle)
+            below = entered(step, handle)
             os.close(handle)
             handle = below
             # By identity as well as by name: file systems may fold case or be mounted twice.
-            if _identity(os.fstat(handle)) in kept:
+            if identity_of(handle) in kept:
                 raise _untouchable(str(place.path))
         yield handle
     finally:
@@ -81,6 +89,11 @@ def parent(context: Context, place: Place, *, make: bool = False) -> Iterator[tu
         yield handle, place.steps[-1]
 
 
+def entered(name: str, handle: int) -> int:
+    """A handle of a directory in an open one, to be closed; OSError for a link."""
+    return os.open(name, _DIRECTORY, dir_fd=handle)
+
+
 @contextmanager
 def opened(name: str, handle: int) -> Iterator[int]:
     """A regular file of the directory, for reading; Invalid for anything else."""
@@ -95,27 +108,29 @@ def opened(name: str, handle: int) -> Iterator[int]:
 
 def fact(context: Context, place: Place) -> FileFact:
     """The file at the place as it stands now."""
+    return content(context, place, 0)[0]
+
+
+def content(context: Context, place: Place, most: int) -> tuple[FileFact, bytes | None]:
+    """The file at the place as it stands now, and all that it holds, where that is not too much."""
+    path = str(place.path)
     try:
-        with parent(context, place) as (handle, name):
-            return fact_in(handle, name, str(place.path))
+        with parent(context, place) as (handle, name), opened(name, handle) as file:
+            data = read(file, most + 1)
+            if len(data) > most:
+                os.lseek(file, 0, os.SEEK_SET)
+                return _fact(file, path, digest_of(file)), None
+            return _fact(file, path, hashlib.sha256(data).hexdigest()), data
     except FileNotFoundError:
-        return FileFact(str(place.path), exists=False)
+        return FileFact(path, exists=False), None
     except OSError as error:
-        raise Invalid(f"{place.path} cannot be read: {error.strerror}") from error
+        raise Invalid(f"{path} cannot be read: {error.strerror}") from error
 
 
 def fact_in(handle: int, name: str, path: str) -> FileFact:
     """The same, where the directory is already open; FileNotFoundError if there is no file."""
     with opened(name, handle) as file:
-        found = os.fstat(file)
-        return FileFact(
-            path=path,
-            exists=True,
-            device=str(found.st_dev),
-            inode=str(found.st_ino),
-            size=found.st_size,
-            sha256=digest_of(file),
-        )
+        return _fact(file, path, digest_of(file))
 
 
 def identity(place: Place) -> FileFact:
@@ -136,19 +151,50 @@ def digest_of(file: int) -> str:
     return found.hexdigest()
 
 
+def read(file: int, most: int) -> bytes:
+    """What an open file holds, so many bytes of it at most."""
+    data = bytearray()
+    while len(data) < most and (chunk := os.read(file, min(_CHUNK, most - len(data)))):
+        data += chunk
+    return bytes(data)
+
+
+def identity_of(handle: int) -> tuple[int, int]:
+    """Device and inode of what is open."""
+    found = os.fstat(handle)
+    return found.st_dev, found.st_ino
+
+
+def identities(context: Context) -> set[tuple[int, int]]:
+    """Device and inode of the folders that belong to localai itself."""
+    found = [path.stat() for path in context.protected if path.is_dir()]
+    return {(each.st_dev, each.st_ino) for each in found}
+
+
+def _root(path: Path) -> int:
+    """A handle of the workspace, reached from the top of the file system through no link."""
+    handle = os.open(path.anchor, _PASSED)
+    try:
+        for step in path.parts[1:-1]:
+            below = os.open(step, _PASSED, dir_fd=handle)
+            os.close(handle)
+            handle = below
+        return os.open(path.name or path.anchor, _DIRECTORY, dir_fd=handle)
+    finally:
+        os.close(handle)
+
+
+def _fact(file: int, path: str, sha256: str) -> FileFact:
+    found = os.fstat(file)
+    device, inode = str(found.st_dev), str(found.st_ino)
+    return FileFact(path, True, device, inode, found.st_size, sha256)
+
+
 def _ensure(name: str, handle: int) -> None:
     try:
         os.mkdir(name, dir_fd=handle)
     except FileExistsError:
         return
-
-
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
-
-
-def _identities(paths: tuple[Path, ...]) -> set[tuple[int, int]]:
-    return {_identity(path.stat()) for path in paths if path.is_dir()}
 
 
 def _untouchable(path: str) -> Denied:

@@ -1,41 +1,37 @@
 """The tools that read, list and write files of the workspace."""
 
-import errno
 import os
-import secrets
-import stat
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Annotated, Any
 
-from localai.agent.builtin import beneath
+from localai.agent.builtin import beneath, diff
 from localai.agent.builtin.beneath import Place
+from localai.agent.builtin.replace import MAX_WRITE, expected, replace
 from localai.agent.builtin.sensitive import is_credential, is_obeyed
 from localai.agent.tools import ByItself, Context, Tool, ToolResult
-from localai.approvals.action import Facts, FileFact
-from localai.core.errors import Conflict, Invalid
+from localai.approvals.action import Facts
+from localai.core.errors import Invalid
 from localai.core.escape import visible
 from localai.rbac.permissions import Risk
 
 MAX_READ = 65_536
-MAX_WRITE = 4 << 20
 MAX_LISTED = 1_000
+MAX_DIFF = 65_536
 
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
-_IN_WORKSPACE = ByItself("in localai itself, which opens nothing outside the workspace")
+IN_WORKSPACE = ByItself("in localai itself, which opens nothing outside the workspace")
 
 Path_ = Annotated[str, "a path relative to the workspace"]
 
 
 def read_file(context: Context, path: Path_) -> ToolResult:
     """Read a text file of the workspace."""
-    place = beneath.locate(context, path)
+    place = _seen(context, path)
     try:
         with beneath.parent(context, place) as (handle, name), beneath.opened(name, handle) as file:
             size = os.fstat(file).st_size
-            data = _read(file, MAX_READ + 1)
+            data = beneath.read(file, MAX_READ + 1)
     except OSError as error:
-        return _failed(path, error)
+        return failed(path, error)
     shown = data[:MAX_READ]
     if b"\0" in shown:
         return ToolResult(False, f"{path} is not text: {size} bytes", "not text")
@@ -52,7 +48,7 @@ def list_files(context: Context, path: Path_ = ".") -> ToolResult:
         with beneath.directory(context, place) as handle, os.scandir(handle) as entries:
             lines = sorted(_listed(entry) for entry in entries)
     except OSError as error:
-        return _failed(path, error)
+        return failed(path, error)
     summary = f"{len(lines)} entries"
     if len(lines) > MAX_LISTED:
         lines[MAX_LISTED:] = [f"[clipped: the first {MAX_LISTED} of {len(lines)} entries]"]
@@ -66,18 +62,19 @@ def write_file(
     place, data = beneath.locate(context, path), content.encode()
     try:
         with beneath.parent(context, place, make=True) as (handle, name):
-            _replace(handle, name, data, _expected(context.facts, place))
+            replace(handle, name, data, expected(context.facts, place))
     except OSError as error:
-        return _failed(path, error)
+        return failed(path, error)
     said = f"wrote {len(data)} bytes to {path}"
     return ToolResult(True, said, said)
 
 
-def _read(file: int, most: int) -> bytes:
-    data = b""
-    while len(data) < most and (chunk := os.read(file, most - len(data))):
-        data += chunk
-    return data
+def _seen(context: Context, path: str) -> Place:
+    """Where the path leads, which is where it led when the risk of reading it was judged."""
+    place = beneath.locate(context, path)
+    if context.facts.files:
+        expected(context.facts, place)
+    return place
 
 
 def _listed(entry: "os.DirEntry[str]") -> str:
@@ -89,78 +86,14 @@ def _listed(entry: "os.DirEntry[str]") -> str:
     return f"{name}  {entry.stat(follow_symlinks=False).st_size} bytes"
 
 
-def _expected(facts: Facts, place: Place) -> FileFact:
-    """The file as the person saw it; a place that resolves elsewhere now was not seen."""
-    for file in facts.files:
-        if file.path == str(place.path):
-            return file
-    raise Conflict(f"{place.path} is not the file that was approved")
-
-
-def _replace(handle: int, name: str, data: bytes, expected: FileFact) -> None:
-    temporary = f".{secrets.token_hex(8)}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    file = os.open(temporary, flags, 0o666, dir_fd=handle)
-    try:
-        with os.fdopen(file, "wb") as writing:
-            writing.write(data)
-            writing.flush()
-            _keep_owner_and_mode(file, name, handle)
-            os.fsync(file)
-        _put(handle, temporary, name, expected)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=handle)
-    os.fsync(handle)
-
-
-def _put(handle: int, temporary: str, name: str, expected: FileFact) -> None:
-    if not expected.exists:
-        _put_new(handle, temporary, name, expected.path)
-        return
-    try:
-        found = beneath.fact_in(handle, name, expected.path)
-    except FileNotFoundError:
-        found = None
-    if found != expected:
-        raise _changed(expected.path)
-    os.replace(temporary, name, src_dir_fd=handle, dst_dir_fd=handle)
-
-
-def _put_new(handle: int, temporary: str, name: str, path: str) -> None:
-    try:
-        # A link is made only where nothing is: what appeared meanwhile stays.
-        os.link(temporary, name, src_dir_fd=handle, dst_dir_fd=handle)
-    except FileExistsError as error:
-        raise _changed(path) from error
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # On a file system without links a moment is left between look and rename.
-        with suppress(FileNotFoundError):
-            os.stat(name, dir_fd=handle, follow_symlinks=False)
-            raise _changed(path) from None
-        os.replace(temporary, name, src_dir_fd=handle, dst_dir_fd=handle)
-
-
-def _keep_owner_and_mode(file: int, name: str, handle: int) -> None:
-    with suppress(FileNotFoundError):
-        found = os.stat(name, dir_fd=handle, follow_symlinks=False)
-        with suppress(PermissionError):
-            os.fchown(file, found.st_uid, found.st_gid)
-        os.fchmod(file, stat.S_IMODE(found.st_mode) & 0o777)
-
-
-def _changed(path: str) -> Conflict:
-    return Conflict(f"{path} changed while it was being written", hint="ask for it again")
-
-
-def _failed(path: str, error: OSError) -> ToolResult:
+def failed(path: str, error: OSError) -> ToolResult:
+    """What the system says of a path, for the model to read."""
     why = error.strerror or str(error)
     return ToolResult(False, f"{path}: {why}", why)
 
 
-def _file_identity(context: Context, arguments: Mapping[str, Any]) -> Facts:
+def identified(context: Context, arguments: Mapping[str, Any]) -> Facts:
+    """Which file or folder the path leads to."""
     return Facts(files=(beneath.identity(beneath.locate(context, arguments.get("path", "."))),))
 
 
@@ -168,20 +101,45 @@ def _file_content(context: Context, arguments: Mapping[str, Any]) -> Facts:
     size = len(arguments["content"].encode())
     if size > MAX_WRITE:
         raise Invalid(f"the content has {size} bytes; {MAX_WRITE} are the most")
-    return Facts(files=(beneath.fact(context, beneath.locate(context, arguments["path"])),))
+    place = beneath.locate(context, arguments["path"])
+    fact, before = beneath.content(context, place, MAX_WRITE)
+    return Facts(files=(fact,), diff=_diff(before, arguments["content"]))
+
+
+def _diff(before: bytes | None, after: str) -> str | None:
+    """What changes in a file of text; None where there is none, or where it is all new anyway."""
+    text = None if before is None else decoded(before)
+    if text is None:
+        return None
+    made = diff.unified(text, after)
+    return made if len(made) <= MAX_DIFF else None
+
+
+def decoded(data: bytes) -> str | None:
+    """The text of a file in UTF-8, None for any other."""
+    try:
+        return None if b"\0" in data else data.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _reading_risk(context: Context, arguments: Mapping[str, Any]) -> Risk:
-    return Risk.HIGH if any(map(is_credential, _paths(context, arguments))) else Risk.LOW
+    return Risk.HIGH if any(map(is_credential, paths(context, arguments))) else Risk.LOW
 
 
-def _writing_risk(context: Context, arguments: Mapping[str, Any]) -> Risk:
-    return Risk.CRITICAL if any(map(is_obeyed, _paths(context, arguments))) else Risk.HIGH
+def writing_risk(context: Context, arguments: Mapping[str, Any]) -> Risk:
+    """High for any file; critical for one that some program obeys."""
+    return Risk.CRITICAL if any(map(is_obeyed, paths(context, arguments))) else Risk.HIGH
 
 
-def _paths(context: Context, arguments: Mapping[str, Any]) -> tuple[str, str]:
-    """The path as it was given, and where it leads."""
+def paths(context: Context, arguments: Mapping[str, Any]) -> tuple[str, str]:
+    """The path as it was given, and where it leads: by the facts of the call where there are any.
+
+    A link may be made to lead elsewhere at any moment, so one answer counts for facts and risk.
+    """
     path = arguments["path"]
+    if context.facts.files:
+        return path, os.path.relpath(context.facts.files[0].path, context.workspace)
     return path, "/".join(beneath.locate(context, path).steps)
 
 
@@ -191,25 +149,25 @@ TOOLS = (
         function=read_file,
         permission="files:read",
         risk=Risk.LOW,
-        confinement=_IN_WORKSPACE,
+        confinement=IN_WORKSPACE,
         raised_risk=_reading_risk,
-        facts=_file_identity,
+        facts=identified,
     ),
     Tool(
         name="list_files",
         function=list_files,
         permission="files:read",
         risk=Risk.LOW,
-        confinement=_IN_WORKSPACE,
-        facts=_file_identity,
+        confinement=IN_WORKSPACE,
+        facts=identified,
     ),
     Tool(
         name="write_file",
         function=write_file,
         permission="files:write",
         risk=Risk.HIGH,
-        confinement=_IN_WORKSPACE,
-        raised_risk=_writing_risk,
+        confinement=IN_WORKSPACE,
+        raised_risk=writing_risk,
         facts=_file_content,
         left_open=("content",),
     ),

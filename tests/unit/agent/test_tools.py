@@ -8,6 +8,7 @@ from localai.agent.builtin import registry
 from localai.agent.sandbox.tiers import Sandbox
 from localai.agent.tools import ByItself, Context, Registry, Tool, ToolResult
 from localai.core.errors import Invalid, NotFound
+from localai.infer.library import STARTER_TOOLS
 from localai.rbac.permissions import Risk
 
 
@@ -165,6 +166,19 @@ def test_the_tools_that_ship() -> None:
         "git_diff": ("low", "files:read", ["path", "staged", "revision"]),
         "git_add": ("medium", "files:write", ["paths"]),
         "git_commit": ("medium", "files:write", ["message"]),
+        "edit_file": ("high", "files:write", ["path", "old", "new", "all"]),
+        "search_files": ("low", "files:read", ["pattern", "path", "glob", "ignore_case"]),
+    }
+
+
+def test_the_tools_that_the_starter_learned_are_as_it_learned_them() -> None:
+    """Told to the last character as they were in its training."""
+    told = {tool.name: tool.schema_sha256[:16] for tool in map(registry().get, STARTER_TOOLS)}
+    assert told == {
+        "read_file": "ea3397ed646d5f9e",
+        "list_files": "bd4f509ec601bc44",
+        "write_file": "afca96e63af4435f",
+        "run_command": "b8b637f43258f2a7",
     }
 
 

@@ -1,6 +1,7 @@
 """The digest of an action."""
 
 import dataclasses
+import json
 
 import pytest
 from approvals_home import action
@@ -31,6 +32,7 @@ _facts = st.builds(
     program=st.none() | _programs,
     environment_sha256=st.none() | _words,
     files=st.lists(_files, max_size=2).map(tuple),
+    diff=st.none() | _words,
 )
 _actions = st.builds(
     Action,
@@ -51,6 +53,13 @@ def test_reads_back_what_it_spelled(made: Action) -> None:
     """The stored text is the action, and spells the same digest again."""
     assert read(made.text) == made
     assert read(made.text).sha256 == made.sha256
+
+
+def test_an_action_without_a_diff_does_not_speak_of_one() -> None:
+    """Its digest is that of the same action before there were diffs."""
+    assert "diff" not in _FULL.text
+    shown = dataclasses.replace(_FULL, facts=dataclasses.replace(_FULL.facts, diff=""))
+    assert shown.sha256 != _FULL.sha256
 
 
 @given(_actions, _actions)
@@ -102,7 +111,7 @@ def test_any_change_of_any_field_changes_the_digest(changed: Action) -> None:
 def test_digest_is_bound_to_its_domain() -> None:
     """The same JSON under another domain is another digest."""
     made = action()
-    assert made.sha256 == digest(DOMAIN, dataclasses.asdict(made))
+    assert made.sha256 == digest(DOMAIN, json.loads(made.text))
     assert made.sha256 != digest("localai-tool-v1", dataclasses.asdict(made))
 
 

@@ -92,6 +92,21 @@ def test_shows_everything_that_runs() -> None:
     ]
 
 
+def test_a_diff_is_shown_line_by_line() -> None:
+    """Counted, framed, and with nothing in it that a terminal obeys."""
+    diff = "@@ -1,2 +1,2 @@\n same\n-old\x1b[2J\r\n+new\n+-\n\\ No newline at the end of the file\n"
+    lines = _shown(facts=Facts(diff=diff))
+    start = lines.index("changes    2 lines added, 1 line removed")
+    assert lines[start + 1 : start + 7] == [
+        "  | @@ -1,2 +1,2 @@",
+        "  |  same",
+        "  | -old\\u{001B}[2J\\r",
+        "  | +new",
+        "  | +-",
+        "  | \\ No newline at the end of the file",
+    ]
+
+
 def test_a_record_shows_its_own_action(home: Home) -> None:
     """`shown` is the same text, and no part of the JSON."""
     opened = home.open()

@@ -1,5 +1,6 @@
 """Private files are whole, and closed to others."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from localai.core.files import allocated, locked, private_dir, write_private
+from localai.core.errors import Conflict
+from localai.core.files import allocated, locked, private_dir, real, write_private
 
 SLOW_WRITER = """
 import os, signal, sys
@@ -119,3 +121,23 @@ def test_what_a_folder_takes_on_disk_counts_no_holes(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/")
     assert 100_000 <= allocated(tmp_path) < 1_000_000
     assert allocated(tmp_path / "not there") == 0
+
+
+def test_a_path_is_followed_to_its_end(tmp_path: Path) -> None:
+    """Through every link, be there something at its end or not."""
+    (tmp_path / "a").symlink_to("b")
+    assert real(tmp_path / "a" / "c") == str(tmp_path / "b" / "c")
+
+
+def test_a_link_that_is_none_by_the_second_look_is_a_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process put a folder in its place."""
+    (tmp_path / "a").symlink_to("b")
+
+    def readlink(path: str) -> str:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    with pytest.raises(Conflict, match="changes while it is looked at"):
+        real(tmp_path / "a")

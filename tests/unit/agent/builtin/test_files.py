@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from localai.agent.builtin import beneath, files
+from localai.agent.builtin import beneath, files, replace
 from localai.agent.tools import Context, Tool, ToolResult
 from localai.approvals.action import FileFact
 from localai.core.errors import Conflict, Denied, Invalid
@@ -213,9 +213,9 @@ def test_file_systems_without_links_are_written_too(
     if exists:
         (workspace / "a.txt").write_text("precious")
         with pytest.raises(Conflict, match="changed"):
-            files._put(handle, "t", "a.txt", fact)
+            replace.put(handle, "t", "a.txt", fact)
     else:
-        files._put(handle, "t", "a.txt", fact)
+        replace.put(handle, "t", "a.txt", fact)
         assert (workspace / "a.txt").read_text() == "new"
     os.close(handle)
 
@@ -306,3 +306,35 @@ def test_reading_rests_on_which_file_it_is_not_on_its_content(
     (workspace / "a.log").write_text("xy")
     assert _TOOLS["read_file"].facts(context, {"path": "a.log"}) == first
     assert first.files == (beneath.identity(beneath.locate(context, "a.log")),)
+
+
+def test_the_risk_is_judged_by_where_the_facts_say_that_the_path_leads(
+    context: Context, workspace: Path
+) -> None:
+    """A link that leads elsewhere by then changes neither the judgement nor what is read."""
+    (workspace / ".env").write_text("KEY=1")
+    (workspace / "notes.txt").write_text("notes")
+    (workspace / "link").symlink_to("notes.txt")
+    tool, arguments = _TOOLS["read_file"], {"path": "link"}
+    stated = Context(workspace, facts=tool.facts(context, arguments))
+    (workspace / "link").unlink()
+    (workspace / "link").symlink_to(".env")
+    assert tool.risk_of(stated, arguments) == Risk.LOW
+    with pytest.raises(Conflict, match="not the file"):
+        files.read_file(stated, "link")
+    stated = Context(workspace, facts=tool.facts(context, arguments))
+    assert tool.risk_of(stated, arguments) == Risk.HIGH
+    assert files.read_file(stated, "link").text == "KEY=1"
+
+
+def test_a_write_over_a_text_shows_what_changes(context: Context, workspace: Path) -> None:
+    """As a diff; none where there is no text yet, where it is none, and where it is all new."""
+    (workspace / "a.txt").write_text("one\ntwo\n")
+    (workspace / "bin").write_bytes(b"\xff")
+    (workspace / "long").write_text("x\n" * files.MAX_DIFF)
+    diffs = {
+        path: _TOOLS["write_file"].facts(context, {"path": path, "content": "one\n2\n"}).diff
+        for path in ("a.txt", "bin", "new", "long")
+    }
+    shown = "@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
+    assert diffs == {"a.txt": shown, "bin": None, "new": None, "long": None}
