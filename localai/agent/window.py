@@ -18,15 +18,15 @@ _AROUND = 8  # tokens that a template puts around a message
 def told(
     tools: Sequence[ToolSpec], context: int, count: Callable[[str], int]
 ) -> Sequence[ToolSpec]:
-    """The tools that a model is told of: as many as a third of its context holds, ours first."""
+    """What a model is told of: tools of ours in a quarter of its context, of others in another."""
     if not context:
         return tools
-    kept, left = [], context // 3
-    for tool in sorted(tools, key=_is_foreign):
+    kept, left = [], {True: context // 4, False: context // 4}
+    for tool in tools:
         size = count(json.dumps(tool.described))
-        if size <= left:
+        if size <= left[_is_foreign(tool)]:
             kept.append(tool)
-            left -= size
+            left[_is_foreign(tool)] -= size
     return kept
 
 

@@ -206,6 +206,8 @@ class Speaking:
                 elif told := _noted(event):
                     shown.rest()
                     note(told)
+                elif event.kind == "untold" and self._explains:
+                    note(f"tools: {event.tools} have no room in this model's context")
         return result
 
     def _routed(self, text: str) -> str:
@@ -251,8 +253,6 @@ def _noted(event: "Event") -> str | None:
             told = f"[no more tools: {event.why}]"
         case "dropped":
             told = f"[the first {event.messages} messages no longer fit and are not read]"
-        case "untold":
-            told = f"[{event.tools} tools have no room in this model's context and are not offered]"
         case "found" if not event.passages:
             told = f"[{event.collection} has nothing on this]"
     return told

@@ -90,9 +90,9 @@ def test_many_foreign_tools_leave_room_for_the_conversation(
     many = (sys.executable, HERE / "mcp_odd.py", "two-hundred")
     assert ai("mcp", "add", "odd", "-y", "--", *many).code == 0
     with_model(default="Here I am.")
-    done = ai("chat", "--tools", "hello")
+    done = ai("chat", "--tools", "--explain", "hello")
     assert done.out == "Here I am.\n"
-    assert "tools have no room in this model" in done.err
+    assert "have no room in this model's context" in done.err
 
 
 def test_nothing_is_added_without_a_yes_or_without_two_dashes(ai: Ai) -> None:

@@ -17,6 +17,7 @@ from llama_cpp import llama_cpp as lib
 
 from localai.agent.events import Called, ChatResult, Event
 from localai.agent.loop import SYSTEM, WITH_TOOLS
+from localai.agent.repair import mended
 from localai.agent.turn import Progress, Request
 from localai.app import App
 from localai.infer import llamacpp, sampler
@@ -72,7 +73,12 @@ def _turn(app: App, engine: Engine, text: str | None, **options: Any) -> list[Ev
 
 def _offered(app: App, engine: Engine) -> Sequence[ToolSpec]:
     """The tools that the model is told of."""
-    return app.agent._tools(app.actor, Progress(""), Request("x"), engine)
+    telling = app.agent._tools(app.actor, Progress(""), Request("x"), engine)
+    while True:
+        try:
+            next(telling)
+        except StopIteration as done:
+            return tuple(done.value)
 
 
 def _audited(app: App, event: str) -> list[dict[str, Any]]:
@@ -211,10 +217,11 @@ def test_a_call_can_be_repeated_from_the_audit(
     told = [Message("system", f"{SYSTEM} {WITH_TOOLS}"), session.turns[0].message]
     again = llamacpp.load(file, threads=1, gpu_layers=0)
     drawn = Sampling(**found["sampler"], seed=found["seed"])
-    deltas = list(again.stream(told, tools=_offered(app, again), sampling=drawn))
+    tools = _offered(app, again)
+    deltas = list(again.stream(told, tools=tools, sampling=drawn))
     again.close()
     call = next(delta.tool_call for delta in deltas if delta.tool_call)
-    assert json.loads(call.arguments) == arguments
+    assert json.loads(mended(call, tools).arguments) == arguments
 
 
 def test_the_seed_of_a_receipt_repeats_a_call(rambler: llamacpp.LlamaCpp) -> None:

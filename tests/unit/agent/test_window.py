@@ -114,14 +114,14 @@ def _tool(name: str, words: int) -> ToolSpec:
     return ToolSpec(name, "word " * words, {})
 
 
-def test_tools_take_a_third_of_the_context_at_most() -> None:
-    """Ours come first, whatever their order; of theirs, those that still fit."""
+def test_tools_take_a_quarter_of_the_context_at_most_and_those_of_servers_another() -> None:
+    """Of each, those that still fit, in their order: neither crowds the other out."""
     others = [_tool(f"files.t{n}", 20) for n in range(9)]
-    tools = [*others, _tool("a.b", 1), _tool("read_file", 20)]
-    kept = [tool.name for tool in told(tools, 3 * 100, _words)]
+    tools = [_tool("read_file", 20), *others, _tool("a.b", 1), _tool("write_file", 90)]
+    kept = [tool.name for tool in told(tools, 4 * 100, _words)]
     assert kept[0] == "read_file"
     assert kept[-1] == "a.b"
-    assert 1 < len(kept) < len(tools)
+    assert 2 < len(kept) < len(others)
     assert told(tools, 4, _words) == []
 
 

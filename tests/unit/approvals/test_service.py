@@ -521,6 +521,7 @@ def test_calls_that_nobody_was_asked_about_are_audited(home: Home) -> None:
         "rule": "normal.from-high",
         "kind": "agent",
         "session": "s",
+        "sandbox": action().sandbox,
         "outcome": "read 3 bytes",
     }
 
