@@ -230,6 +230,7 @@ def test_the_audit_is_whole_and_catches_a_changed_row(ai: Ai) -> None:
     assert ai("audit", "verify").code == 5
 
 
+@pytest.mark.prove
 def test_what_expired_is_renewed_and_what_was_approved_taken_back(ai: Ai) -> None:
     """A renewed request is a new one; a revoked approval never runs."""
     call = ("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "x"}')

@@ -32,6 +32,7 @@ def test_standard_input_is_added_to_the_prompt(ai: Ai, with_model: Callable[...,
     assert ai("chat", "sum up", stdin="the file").out == "Both were read.\n"
 
 
+@pytest.mark.prove
 def test_a_conversation_continues_with_what_was_said(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:
@@ -215,6 +216,7 @@ def test_an_answer_that_does_not_fit_is_an_error(
     assert ai("chat", "hi", "--schema", str(wanted)).code == 2
 
 
+@pytest.mark.prove
 def test_conversations_are_searched_and_exported(ai: Ai, with_model: Callable[..., str]) -> None:
     """By parts of words, Korean too; as Markdown that a fence in a file cannot break, or JSON."""
     read = gguf_models.tool_call("read_file", path="notes.md")
@@ -263,6 +265,7 @@ def test_a_conversation_resumes_from_what_is_remembered(ai: Ai) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.prove
 def test_a_server_answers_in_the_place_of_a_model(ai: Ai) -> None:
     """With its key, under the name that it has for its model; the rest is as always."""
     with chat_server.scripted() as server:
@@ -306,6 +309,7 @@ def both(ai: Ai, with_model: Callable[..., str]) -> Ai:
     return ai
 
 
+@pytest.mark.prove
 def test_the_question_chooses_the_model(both: Ai) -> None:
     """`--explain` says why; what is named wins; a follow-up stays with who answered."""
     asked = both("chat", "write a python function that adds", "--explain", "--json")
@@ -321,6 +325,7 @@ def test_the_question_chooses_the_model(both: Ai) -> None:
     assert both("chat", "--code", "--chat", "hello").code == 2
 
 
+@pytest.mark.prove
 def test_a_model_hands_the_conversation_over(ai: Ai, with_model: Callable[..., str]) -> None:
     """From the next turn on, in that conversation alone; what a person types counts more."""
     with_model(default="It is me.", name="other")

@@ -66,6 +66,7 @@ def test_the_whole_way_of_a_foreign_tool(ai: Ai, server: Lying) -> None:
     assert ai("audit", "verify").code == 0
 
 
+@pytest.mark.prove
 def test_a_model_calls_a_foreign_tool_and_reads_the_answer_after_a_yes(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_model_calls_a_foreign_tool_and_reads_the_answer_after_a_yes(
     assert ai("chat", "-c").out == "It went.\n"
 
 
+@pytest.mark.prove
 def test_many_foreign_tools_leave_room_for_the_conversation(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_user_is_changed_and_disabled(ai: Ai) -> None:
     assert ai("roles", "show", "viewer", "--json").json["name"] == "viewer"
 
 
+@pytest.mark.prove
 def test_a_tool_is_called_so_often_and_no_more(ai: Ai) -> None:
     """Until the switch for development is off, which strict mode refuses."""
     ai("config", "set", "rate_limits.calls", "2/1h")

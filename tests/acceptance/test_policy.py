@@ -92,6 +92,7 @@ def test_a_policy_that_is_wrong_stops_every_tool(ai: Ai) -> None:
     assert _run(ai, "write_file", "notes/a.md") == 7
 
 
+@pytest.mark.prove
 def test_a_call_is_allowed_for_a_while_and_taken_back(ai: Ai) -> None:
     """The rule is shown when it is made, listed while it holds, and revoked by name."""
     waiting = ai("tools", "run", "write_file", "--args", '{"path": "a", "content": "1"}', "--json")
@@ -137,6 +138,7 @@ def _candidate(ai: Ai, text: str = POLICY) -> Path:
     return file
 
 
+@pytest.mark.prove
 def test_a_candidate_is_tried_on_what_was_asked(ai: Ai) -> None:
     """What contradicts a person stands first, and nothing changes."""
     approved, rejected = _asked(ai, "notes/private/a"), _asked(ai, "notes/a.md")

@@ -68,6 +68,7 @@ def test_a_question_finds_its_file_and_lines(
     assert words in "\n".join(lines[int(first) - 1 : int(last or first)])
 
 
+@pytest.mark.prove
 def test_a_second_run_touches_only_what_changed(ai: Ai, folder: Path) -> None:
     """Unchanged files are skipped by content, deleted ones are removed."""
     first = ai("rag", "index", folder, "--json").json
@@ -83,6 +84,7 @@ def test_a_second_run_touches_only_what_changed(ai: Ai, folder: Path) -> None:
     assert not any("Tomatoes" in text for text in texts)
 
 
+@pytest.mark.prove
 def test_an_answer_cites_its_passages(ai: Ai, folder: Path, with_model: Callable[..., str]) -> None:
     """With a chat model the passages are answered from; it cannot cite one that is not there."""
     with_model(default="Every morning [1], or so they say [9].")
@@ -126,6 +128,7 @@ def test_a_conversation_over_documents_lists_what_it_cites(
     assert "[default has nothing on this]" in beside.err
 
 
+@pytest.mark.prove
 def test_standard_input_and_patterns_are_indexed_and_strangers_marked(ai: Ai, folder: Path) -> None:
     """What came through a pipe is marked as it is shown, and so is what was marked."""
     piped = ai("rag", "index", "-", "--name", "boat.md", stdin="# Boat\n\nFerries leave at ten.\n")
@@ -171,6 +174,7 @@ def test_a_collection_is_listed_shown_and_removed(ai: Ai, folder: Path) -> None:
     assert (folder / "garden.md").exists()
 
 
+@pytest.mark.prove
 def test_a_watch_takes_in_what_changes_until_ctrl_c(ai: Ai, folder: Path) -> None:
     """Each run is a line; questions are answered meanwhile, and what was begun is whole."""
     watching = ai.start("rag", "watch", folder, "--exclude", "draft*", "--json")

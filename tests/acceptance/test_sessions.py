@@ -53,6 +53,7 @@ def test_old_conversations_are_forgotten_and_pinned_ones_kept(
     assert ai("sessions", "list", "--json").json["total"] == 1
 
 
+@pytest.mark.prove
 def test_a_conversation_is_found_by_its_meaning(ai: Ai, with_model: Callable[..., str]) -> None:
     """And is gone from the index when it is forgotten."""
     with_model(default="Noted.")

@@ -33,6 +33,7 @@ def test_the_first_answer_needs_no_download(fresh: Ai) -> None:
     assert "ai models pull qwen2.5-3b" in asked.err
 
 
+@pytest.mark.prove
 def test_it_gives_way_to_a_model_of_yours(ai: Ai, with_model: Callable[..., str]) -> None:
     """And is there again when that one goes."""
     with_model(default="I am yours.")
@@ -65,6 +66,7 @@ def test_it_writes_a_file_only_when_a_person_agrees(ai: Ai) -> None:
     assert (ai.workspace / "shopping.txt").read_text() == "buy milk"
 
 
+@pytest.mark.prove
 def test_it_answers_from_documents_with_a_citation(ai: Ai) -> None:
     """In both languages; the marks that it is guided by are nobody's to see."""
     for name, text in NOTES.items():

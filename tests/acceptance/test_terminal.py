@@ -75,6 +75,7 @@ def test_a_no_at_the_terminal_reaches_the_model_with_its_reason(
     assert not (ai.workspace / "note.txt").exists()
 
 
+@pytest.mark.prove
 def test_always_shows_a_rule_and_saves_it_after_a_second_yes(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:
@@ -265,6 +266,7 @@ def test_a_conversation_that_waited_goes_on_before_the_first_question(
         assert exit_code(child) == 0
 
 
+@pytest.mark.prove
 def test_arguments_are_changed_in_an_editor_and_shown_before_they_count(
     ai: Ai, tmp_path: Path
 ) -> None:
@@ -290,6 +292,7 @@ def test_arguments_are_changed_in_an_editor_and_shown_before_they_count(
     assert "superseded by" in ai("approvals", "show", request).out
 
 
+@pytest.mark.prove
 def test_an_editor_that_fails_approves_nothing(ai: Ai) -> None:
     """Nor does one that leaves no arguments, nor the lack of a terminal."""
     ai("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "hello"}')

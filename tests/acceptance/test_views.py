@@ -9,6 +9,7 @@ from terminal import Ai
 WRITE = ("tools", "run", "write_file", "--args", '{"path": "note.txt", "content": "x"}')
 
 
+@pytest.mark.prove
 def test_a_conversation_reads_as_a_dialogue(ai: Ai, with_model: Callable[..., str]) -> None:
     """Who said what, which tools were called, and what they answered."""
     (ai.workspace / "here.txt").write_text("the lamp is green")
@@ -36,6 +37,7 @@ def test_a_waiting_conversation_says_for_what(ai: Ai, with_model: Callable[..., 
     assert f"[waits for a decision: {request}]" in shown
 
 
+@pytest.mark.prove
 def test_requests_are_listed_counted_and_withdrawn(ai: Ai) -> None:
     """A request's life in words."""
     ai(*WRITE)
@@ -66,6 +68,7 @@ def test_tools_show_what_they_take(ai: Ai) -> None:
     assert read.code == 1
 
 
+@pytest.mark.prove
 def test_documents_are_reported_and_quoted(ai: Ai, with_model: Callable[..., str]) -> None:
     """What was done to files, then passages below the answer."""
     (ai.workspace / "lamp.md").write_text("# Lamps\n\nThe lamp in the hall is green.\n")
@@ -110,6 +113,7 @@ def test_secrets_and_settings_are_told_and_forgotten(ai: Ai) -> None:
     assert ai("--set", "nothing", "config", "show").code == 2
 
 
+@pytest.mark.prove
 def test_models_tell_their_size_and_choice(ai: Ai, with_model: Callable[..., str]) -> None:
     """The list and the file's own words."""
     name = with_model()

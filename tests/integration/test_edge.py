@@ -57,6 +57,7 @@ def test_what_a_crash_left_of_sealing_goes_with_the_next(index: EdgeIndex, tmp_p
     assert not left.exists()
 
 
+@pytest.mark.prove
 def test_the_log_of_the_engine_stays_small(index: EdgeIndex, tmp_path: Path) -> None:
     """It would take a hundred megabytes for an empty collection."""
     for first in range(0, 100, 10):

@@ -181,6 +181,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(
     assert caught.value.hint == f"ai rag models use {RERANKER}"
 
 
+@pytest.mark.prove
 def test_the_command_fetches_from_the_endpoint_of_the_environment(
     server: Hub, tmp_path: Path
 ) -> None:
