@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+import pytest
 from gguf_models import tool_call
 from terminal import Ai
 
