@@ -29,6 +29,7 @@ _CAPABILITIES_VERSION = 0x20080522
 _EXECUTE, _WRITE, _READ_FILE, _READ_FOLDER = 1, 2, 4, 8
 _RIGHTS = {1: 0x1FFF, 2: 0x3FFF, 3: 0x7FFF, 5: 0xFFFF}  # REFER, TRUNCATE and IOCTL_DEV came later
 _OF_FILES = _EXECUTE | _WRITE | _READ_FILE | 0x4000 | 0x8000
+_REFER = 0x2000  # giving a file another folder
 _DEVICES = 0x40 | 0x800  # making devices, of characters and of blocks: nobody may
 _TCP, _SCOPED, _SIGNALS = 3, 3, 2  # binding and connecting; abstract sockets and signals
 _SINCE_NETWORK, _SINCE_SCOPE = 4, 6  # versions
@@ -118,7 +119,9 @@ def _is_alone(parent: int) -> bool:
     """
     if version() < _SINCE_SCOPE or not _can_signal(parent):
         return False
-    _restrict(_call(_CREATE, struct.pack("=QQQ", 0, 0, _SIGNALS), 24, 0))
+    ruleset = _call(_CREATE, struct.pack("=QQQ", _REFER, 0, _SIGNALS), 24, 0)
+    _allow(ruleset, "/", _REFER)  # which is forbidden wherever it is not allowed
+    _restrict(ruleset)
     return not _can_signal(parent)
 
 

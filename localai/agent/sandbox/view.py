@@ -18,7 +18,7 @@ _LINKED = _under("", "bin sbin lib lib32 lib64 libx32")
 _CONFIGURATION = _under(
     "/etc",
     """
-    alternatives ca-certificates fonts group host.conf hosts ld.so.cache ld.so.conf ld.so.conf.d
+    alternatives ca-certificates fonts gitconfig group host.conf hosts ld.so.cache ld.so.conf ld.so.conf.d
     localtime magic mime.types nsswitch.conf os-release passwd pki/ca-trust/extracted
     pki/tls/certs pki/tls/openssl.cnf protocols services shells
     ssl/certs ssl/openssl.cnf terminfo timezone xdg java-17-openjdk java-21-openjdk
