@@ -4,6 +4,7 @@
 any user's Python can run it. What it prints names each way that was open, with the evidence.
 """
 
+import ast
 import ctypes
 import hashlib
 import json
@@ -25,14 +26,6 @@ from localai.agent.sandbox.process import Limits
 from localai.agent.sandbox.tiers import Command, Sandbox, Tier
 
 LIMITS = Limits(seconds=10, memory=300 << 20, processes=64)
-_ENDED = """
-import ast
-tree = ast.parse(SCRIPT)
-last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-exec(compile(tree, "way", "exec"))
-if last is None or eval(compile(ast.Expression(last.value), "way", "eval")):
-    print("ESCAPED")
-"""
 _FILES = {
     "outside/file": "outside",
     "home/.bashrc": "# mine\n",
@@ -64,6 +57,7 @@ _GUARDED = (
     *("outside", "home", "ours", "tools", "common"),
     *(f"workspace/{name}" for name in (".git", ".envrc", ".mcp.json", ".idea", ".vscode")),
 )
+_MODULES = ("resource", "signal", "socket", "struct", "subprocess", "time")
 _GIVEN = {name.split("/")[1] for name in _FILES if name.startswith("workspace/")}
 _EVERYWHERE = "/ /usr /usr/local/bin /opt /etc /etc/profile.d /var /var/spool/cron/crontabs /dev"
 _EVERYWHERE += " /run /dev/shm /tmp /var/tmp /sys/fs/cgroup /sys/fs/cgroup/memory"
@@ -193,8 +187,8 @@ class Scene:
             command = (shell, "/bin/sh", ("sh", "-c", script))
             given = b""
         else:
-            command = (python, self._python, ("python3", "-I", "-"))
-            given = f"{PRELUDE}\nSCRIPT = {attempt.script!r}\n{_ENDED}".encode()
+            command = (python, self._python, ("python3", "-I", "-S", "-"))
+            given = _whole(attempt.script).encode()
         asked = Command(*command, str(workspace), self._environment(root), given)
         return self._sandbox.run(asked, workspace, ours).output
 
@@ -254,6 +248,15 @@ class Scene:
             if left.exists():
                 yield f"left {left}"
                 left.rmdir() if left.is_dir() else left.unlink()
+
+
+def _whole(script: str) -> str:
+    """A Python attempt as a program: its last expression tells whether it succeeded."""
+    tree = ast.parse(script)
+    last = ast.unparse(tree.body.pop()) if isinstance(tree.body[-1], ast.Expr) else "True"
+    modules = [name for name in _MODULES if f"{name}." in script]
+    imports = f"import {', '.join(modules)}" if modules else ""
+    return f"{PRELUDE}\n{imports}\n{ast.unparse(tree)}\nif {last}:\n    print('ESCAPED')\n"
 
 
 def _state(path: Path) -> object:

@@ -29,7 +29,7 @@ class Attempt:
 
 
 PRELUDE = """
-import ctypes, errno, os, signal, socket, struct, subprocess, sys, time
+import ctypes, errno, os
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 OUTSIDE, OURS, VICTIM = os.environ["OUTSIDE"], os.environ["OURS"], int(os.environ["VICTIM"])
