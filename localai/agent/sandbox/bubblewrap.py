@@ -5,6 +5,13 @@ from pathlib import Path
 
 from localai.agent.sandbox.view import View
 
+_NO_NAMESPACES = (
+    "setting up uid map",
+    "No permissions to creat",
+    "Creating new namespace failed",
+    "Failed RTM_NEWADDR",
+    "Can't mount proc",
+)
 HOME = "/tmp/home"  # noqa: S108 - of a file system that ends with the program
 
 
@@ -27,6 +34,16 @@ def options(
         *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--chdir", cwd, "--seccomp", str(rules), "--info-fd", str(told), "--block-fd", str(go)),
     ]
+
+
+def obstacle(said: str) -> str:
+    """Why it does not work here, by what it said when it was tried."""
+    told = said.strip().rpartition("bwrap: ")[2] or "it said nothing"
+    if "Unknown option" in told:
+        return f"bubblewrap is older than 0.8 ({told})"
+    if any(words in told for words in _NO_NAMESPACES):
+        return f"this system lets bubblewrap make no namespaces ({told})"
+    return f"bubblewrap does not work here ({told})"
 
 
 def _namespaces() -> Iterator[str]:

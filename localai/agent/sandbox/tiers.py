@@ -36,8 +36,8 @@ GAPS = (
 WORDS: Mapping[Tier, str] = {
     "full": "full (bubblewrap): no network, no home, nothing of localai; "
     "it can write in the workspace alone",
-    "reduced": "reduced (Landlock, for there is no bubblewrap here): no network, no home; "
-    "it can write in the whole workspace, .git included, and sees names outside of it",
+    "reduced": "reduced (Landlock, for bubblewrap is not there or does not work): no network, "
+    "no home; it can write in the whole workspace, .git included, and sees names outside of it",
     "none": "none: runs unconfined with your own rights",
 }
 
@@ -238,8 +238,8 @@ class Sandbox:
                 command = Command(shell, "/bin/sh", ("sh", "-c", ":"), empty, {})
                 ended = self._full(command, seen)
             except LocalaiError as error:
-                return error.message
-        return "" if ended.is_ok else f"bubblewrap does not work here: {ended.output.strip()}"
+                return bubblewrap.obstacle(error.message)
+        return "" if ended.is_ok else bubblewrap.obstacle(ended.output)
 
 
 class _Pipes:
