@@ -62,72 +62,80 @@ REFUSED = {errno.EPERM, errno.ENOSYS, errno.EACCES}
 """
 
 
-def _shell(ways: dict[str, str], gap: str | None = None, *, harmless: bool = False) -> list[Attempt]:
+def _shell(
+    ways: dict[str, str], gap: str | None = None, *, harmless: bool = False
+) -> list[Attempt]:
     return [Attempt(name, script, "sh", gap, harmless) for name, script in ways.items()]
 
 
-def _python(ways: dict[str, str], gap: str | None = None, *, harmless: bool = False) -> list[Attempt]:
+def _python(
+    ways: dict[str, str], gap: str | None = None, *, harmless: bool = False
+) -> list[Attempt]:
     return [Attempt(name, script, "python", gap, harmless) for name, script in ways.items()]
 
 
-_WRITES = _shell(
-    {
-        "write beside the workspace": 'echo x > "$OUTSIDE/file"',
-        "append beside the workspace": 'echo x >> "$OUTSIDE/file"',
-        "write through ..": "echo x > ../outside/file",
-        "write through a link": 'ln -s "$OUTSIDE/file" link && echo x > link',
-        "write through a link to a folder": 'ln -s "$OUTSIDE" folder && echo x > folder/new',
-        "make a second name": 'ln "$OUTSIDE/file" second && echo x > second',
-        "write through one's own root": 'echo x > "/proc/self/root$OUTSIDE/file"',
-        "write through one's own folder": "cd -P /proc/self/cwd/../outside && echo x > file",
-        "write through the victim's root": 'echo x > "/proc/$VICTIM/root$OUTSIDE/file"',
-        "write through the victim's folder": 'echo x > "/proc/$VICTIM/cwd/file"',
-        "write through the victim's descriptor": 'echo x > "/proc/$VICTIM/fd/0"',
-        "make a folder beside": 'mkdir "$OUTSIDE/new"',
-        "remove beside": 'rm -f "$OUTSIDE/file"; ! test -e "$OUTSIDE/file" && ls "$OUTSIDE"',
-        "take a file away": 'mv "$OUTSIDE/file" taken',
-        "put a file there": 'echo x > mine && mv mine "$OUTSIDE/mine" && ls "$OUTSIDE/mine"',
-        "empty a file": 'truncate --size 0 "$OUTSIDE/file"',
-        "rename the workspace": 'mv "$WORKSPACE" "$WORKSPACE-away"',
-        "change a dotfile of home": 'echo x >> "$HOME_OUTSIDE/.bashrc"',
-        "add a key to home": 'echo x >> "$HOME_OUTSIDE/.ssh/authorized_keys"',
-        "change git's own settings": 'git config --file "$HOME_OUTSIDE/.gitconfig" core.pager x',
-        "read beside the workspace": 'grep . "$OUTSIDE/file"',
-        "read a key in home": 'grep . "$HOME_OUTSIDE/.ssh/id_ed25519"',
-        "list home": 'ls "$HOME_OUTSIDE"',
-        "pack up home": 'tar cf all.tar "$HOME_OUTSIDE" 2>&1',
-    },
-    harmless=True,
-) + _shell(
-    {
-        "write at the root": ': > "/$MARK"',
-        "write to /usr": ': > "/usr/$MARK"',
-        "write to /usr/local/bin": ': > "/usr/local/bin/$MARK"',
-        "write to /opt": ': > "/opt/$MARK"',
-        "write to /etc": ': > "/etc/$MARK"',
-        "write to /etc/profile.d": ': > "/etc/profile.d/$MARK"',
-        "write to /var": ': > "/var/$MARK"',
-        "write to the spool of cron": ': > "/var/spool/cron/crontabs/$MARK"',
-        "write to /dev": ': > "/dev/$MARK"',
-        "write to /run": ': > "/run/$MARK"',
-        "write to the real home": ': > "$REAL_HOME/$MARK"',
-        "write through the root of process 1": ': > "/proc/1/root/$MARK"',
-        "write through the folder of process 1": '! test /proc/1/cwd -ef . && : > "/proc/1/cwd/$MARK"',
-        "write to the shared memory of all": ': > "/dev/shm/$MARK"; false',
-        "write to the temporary folder of all": ': > "/tmp/$MARK"; : > "/var/tmp/$MARK"; false',
-        "change a system program": ": >> /usr/bin/env",
-        "change the names of hosts": ": >> /etc/hosts",
-        "read the passwords of the system": "read -r line < /etc/shadow",
-        "list all homes": "ls /home /root/.",
-    }
-) + _shell(
-    {
-        "ask whether a file exists": 'test -e "$OUTSIDE/file"',
-        "change the mode of a file": 'chmod 777 "$OUTSIDE/file"',
-        "change the times of a file": 'touch -c -d 2001-01-01 "$OUTSIDE/file" && test -e "$OUTSIDE/file"',
-    },
-    NAMES,
-    harmless=True,
+_WRITES = (
+    _shell(
+        {
+            "write beside the workspace": 'echo x > "$OUTSIDE/file"',
+            "append beside the workspace": 'echo x >> "$OUTSIDE/file"',
+            "write through ..": "echo x > ../outside/file",
+            "write through a link": 'ln -s "$OUTSIDE/file" link && echo x > link',
+            "write through a link to a folder": 'ln -s "$OUTSIDE" folder && echo x > folder/new',
+            "make a second name": 'ln "$OUTSIDE/file" second && echo x > second',
+            "write through one's own root": 'echo x > "/proc/self/root$OUTSIDE/file"',
+            "write through one's own folder": "cd -P /proc/self/cwd/../outside && echo x > file",
+            "write through the victim's root": 'echo x > "/proc/$VICTIM/root$OUTSIDE/file"',
+            "write through the victim's folder": 'echo x > "/proc/$VICTIM/cwd/file"',
+            "write through the victim's descriptor": 'echo x > "/proc/$VICTIM/fd/0"',
+            "make a folder beside": 'mkdir "$OUTSIDE/new"',
+            "remove beside": 'rm -f "$OUTSIDE/file"; ! test -e "$OUTSIDE/file" && ls "$OUTSIDE"',
+            "take a file away": 'mv "$OUTSIDE/file" taken',
+            "put a file there": 'echo x > mine && mv mine "$OUTSIDE/mine" && ls "$OUTSIDE/mine"',
+            "empty a file": 'truncate --size 0 "$OUTSIDE/file"',
+            "rename the workspace": 'mv "$WORKSPACE" "$WORKSPACE-away"',
+            "change a dotfile of home": 'echo x >> "$HOME_OUTSIDE/.bashrc"',
+            "add a key to home": 'echo x >> "$HOME_OUTSIDE/.ssh/authorized_keys"',
+            "change git's own settings": 'git config --file "$HOME_OUTSIDE/.gitconfig" core.pager x',
+            "read beside the workspace": 'grep . "$OUTSIDE/file"',
+            "read a key in home": 'grep . "$HOME_OUTSIDE/.ssh/id_ed25519"',
+            "list home": 'ls "$HOME_OUTSIDE"',
+            "pack up home": 'tar cf all.tar "$HOME_OUTSIDE" 2>&1',
+        },
+        harmless=True,
+    )
+    + _shell(
+        {
+            "write at the root": ': > "/$MARK"',
+            "write to /usr": ': > "/usr/$MARK"',
+            "write to /usr/local/bin": ': > "/usr/local/bin/$MARK"',
+            "write to /opt": ': > "/opt/$MARK"',
+            "write to /etc": ': > "/etc/$MARK"',
+            "write to /etc/profile.d": ': > "/etc/profile.d/$MARK"',
+            "write to /var": ': > "/var/$MARK"',
+            "write to the spool of cron": ': > "/var/spool/cron/crontabs/$MARK"',
+            "write to /dev": ': > "/dev/$MARK"',
+            "write to /run": ': > "/run/$MARK"',
+            "write to the real home": ': > "$REAL_HOME/$MARK"',
+            "write through the root of process 1": ': > "/proc/1/root/$MARK"',
+            "write through the folder of process 1": '! test /proc/1/cwd -ef . && : > "/proc/1/cwd/$MARK"',
+            "write to the shared memory of all": ': > "/dev/shm/$MARK"; false',
+            "write to the temporary folder of all": ': > "/tmp/$MARK"; : > "/var/tmp/$MARK"; false',
+            "change a system program": ": >> /usr/bin/env",
+            "change the names of hosts": ": >> /etc/hosts",
+            "read the passwords of the system": "read -r line < /etc/shadow",
+            "list all homes": "ls /home /root/.",
+        }
+    )
+    + _shell(
+        {
+            "ask whether a file exists": 'test -e "$OUTSIDE/file"',
+            "change the mode of a file": 'chmod 777 "$OUTSIDE/file"',
+            "change the times of a file": 'touch -c -d 2001-01-01 "$OUTSIDE/file" && test -e "$OUTSIDE/file"',
+        },
+        NAMES,
+        harmless=True,
+    )
 )
 
 _OBEYED = _shell(
@@ -208,123 +216,126 @@ won
     harmless=True,
 )
 
-_KERNEL = _shell(
-    {
-        f"open {path}": f": >> {path}"
-        for path in (
-            "/proc/sys/kernel/core_pattern",
-            "/proc/sys/kernel/modprobe",
-            "/proc/sys/kernel/hostname",
-            "/proc/sys/vm/overcommit_memory",
-            "/proc/sys/net/ipv4/ip_forward",
-            "/proc/sysrq-trigger",
-            "/proc/sys/fs/binfmt_misc/register",
-            "/proc/self/uid_map",
-            "/proc/1/oom_score_adj",
-            "/proc/kcore",
-            "/proc/kmsg",
-            "/sys/kernel/uevent_helper",
-            "/sys/power/state",
-            "/sys/fs/cgroup/memory/release_agent",
-            "/sys/kernel/debug/x",
-            "/dev/mem",
-            "/dev/kmsg",
-            "/dev/vda",
-            "/dev/sda",
-            "/dev/fuse",
-            "/dev/kvm",
-            "/dev/net/tun",
-            "/dev/tty",
-            "/dev/console",
-        )
-    }
-) + _shell(
-    {
-        "read the memory of the kernel": "head -c 1 /proc/kcore | grep -q .",
-        "read the log of the kernel": "timeout 1 head -c 1 /dev/kmsg | grep -q .",
-        "make a cgroup": 'mkdir "/sys/fs/cgroup/memory/$MARK" || mkdir "/sys/fs/cgroup/$MARK"',
-        "list the firmware": "ls /sys/firmware",
-        "a user namespace by unshare": "unshare --user true",
-        "a user namespace that maps to root": "unshare --map-root-user true",
-        "a mount namespace by unshare": "unshare --mount true",
-        "a network namespace by unshare": "unshare --user --net true",
-        "the namespaces of the victim": "nsenter --target $VICTIM --net true",
-        "mount a file system": "mkdir m && mount -t tmpfs none m",
-        "mount over .git": "mkdir m && mount --bind m .git",
-        "mount .git anew for writing": "mount -o remount,bind,rw .git/config",
-        "take the mount of .git away": "umount -l .git/config || umount -l .git",
-        "become root by sudo": 'test "$(id -u)" != 0 && sudo -n true',
-    }
-) + _python(
-    {
-        "a disk by mknod": """
+_KERNEL = (
+    _shell(
+        {
+            f"open {path}": f": >> {path}"
+            for path in (
+                "/proc/sys/kernel/core_pattern",
+                "/proc/sys/kernel/modprobe",
+                "/proc/sys/kernel/hostname",
+                "/proc/sys/vm/overcommit_memory",
+                "/proc/sys/net/ipv4/ip_forward",
+                "/proc/sysrq-trigger",
+                "/proc/sys/fs/binfmt_misc/register",
+                "/proc/self/uid_map",
+                "/proc/1/oom_score_adj",
+                "/proc/kcore",
+                "/proc/kmsg",
+                "/sys/kernel/uevent_helper",
+                "/sys/power/state",
+                "/sys/fs/cgroup/memory/release_agent",
+                "/sys/kernel/debug/x",
+                "/dev/mem",
+                "/dev/kmsg",
+                "/dev/vda",
+                "/dev/sda",
+                "/dev/fuse",
+                "/dev/kvm",
+                "/dev/net/tun",
+                "/dev/tty",
+                "/dev/console",
+            )
+        }
+    )
+    + _shell(
+        {
+            "read the memory of the kernel": "head -c 1 /proc/kcore | grep -q .",
+            "read the log of the kernel": "timeout 1 head -c 1 /dev/kmsg | grep -q .",
+            "make a cgroup": 'mkdir "/sys/fs/cgroup/memory/$MARK" || mkdir "/sys/fs/cgroup/$MARK"',
+            "list the firmware": "ls /sys/firmware",
+            "a user namespace by unshare": "unshare --user true",
+            "a user namespace that maps to root": "unshare --map-root-user true",
+            "a mount namespace by unshare": "unshare --mount true",
+            "a network namespace by unshare": "unshare --user --net true",
+            "the namespaces of the victim": "nsenter --target $VICTIM --net true",
+            "mount a file system": "mkdir m && mount -t tmpfs none m",
+            "mount over .git": "mkdir m && mount --bind m .git",
+            "mount .git anew for writing": "mount -o remount,bind,rw .git/config",
+            "take the mount of .git away": "umount -l .git/config || umount -l .git",
+            "become root by sudo": 'test "$(id -u)" != 0 && sudo -n true',
+        }
+    )
+    + _python(
+        {
+            "a disk by mknod": """
 found = os.stat(".").st_dev
 os.mknod("disk", 0o60600, found)
 os.open("disk", os.O_RDONLY)
 """,
-        "the memory of the machine by mknod": """
+            "the memory of the machine by mknod": """
 os.mknod("memory", 0o20600, os.makedev(1, 1))
 os.open("memory", os.O_RDONLY)
 """,
-        "the disk by mknod in the temporary folder": """
+            "the disk by mknod in the temporary folder": """
 os.mknod(os.environ["TMPDIR"] + "/disk", 0o60600, os.stat(".").st_dev)
 os.open(os.environ["TMPDIR"] + "/disk", os.O_RDONLY)
 """,
-        "a file that runs as its owner": """
+            "a file that runs as its owner": """
 open("owned", "w").close()
 os.chmod("owned", 0o4755)
 os.stat("owned").st_mode & 0o4000
 """,
-        "a file that runs as its owner, from the first": """
+            "a file that runs as its owner, from the first": """
 os.umask(0)
 handle = os.open("owned", os.O_CREAT | os.O_WRONLY, 0o6755)
 os.fstat(handle).st_mode & 0o6000
 """,
-        "a file that runs as its group": """
+            "a file that runs as its group": """
 handle = os.open("owned", os.O_CREAT | os.O_WRONLY, 0o755)
 os.fchmod(handle, 0o2755)
 os.fstat(handle).st_mode & 0o2000
 """,
-        "a file with capabilities": """
+            "a file with capabilities": """
 open("able", "w").close()
 os.setxattr("able", "security.capability", struct.pack("<5I", 0x02000001, 0xFFFFFFFF, 0, 0, 0)) or True
 """,
-        "capabilities of its own": """
+            "capabilities of its own": """
 status = reads("/proc/self/status").decode()
 any(int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("CapEff", "CapPrm")))
 """,
-        "new privileges": r"""
+            "new privileges": r"""
 "NoNewPrivs:\t1" not in reads("/proc/self/status").decode()
 """,
-        "a program that runs as root": """
+            "a program that runs as root": """
 with subprocess.Popen(["su"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
     time.sleep(0.05)
     ids = [line.split()[1:3] for line in reads(f"/proc/{started.pid}/status").decode().splitlines() if line.startswith("Uid")]
     started.kill()
 ids[0][0] != "0" and ids[0][1] == "0"
 """,
-        "another user": "os.setuid(1) or os.getuid() == 1",
-        "another group": "os.setgroups([0, 4, 6]) or True",
-        "clone a user namespace": """
+            "another user": "os.setuid(1) or os.getuid() == 1",
+            "another group": "os.setgroups([0, 4, 6]) or True",
+            "clone a user namespace": """
 child = call(56 if os.uname().machine == "x86_64" else 220, NEW_USER | signal.SIGCHLD, 0, 0, 0, 0)
 if child == 0:
     os._exit(0)
 child > 0
 """,
-        "clone a user namespace by the new call": """
+            "clone a user namespace by the new call": """
 arguments = ctypes.create_string_buffer(struct.pack("=11Q", NEW_USER, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, 0))
 child = call(435, arguments, 88)
 if child == 0:
     os._exit(0)
 child > 0
 """,
-        "handles of files": """
+            "handles of files": """
 handle = ctypes.create_string_buffer(struct.pack("=II", 128, 1) + bytes(128))
 kind = ctypes.c_int()
 is_open(303 if os.uname().machine == "x86_64" else 264, -100, b".", handle, ctypes.byref(kind), 0)
 """,
-        "exec from memory that nobody counts": "os.memfd_create('x')",
-        "type into a terminal": """
+            "exec from memory that nobody counts": "os.memfd_create('x')",
+            "type into a terminal": """
 import fcntl
 typed = 0
 for each in (0, 1, 2):
@@ -339,18 +350,19 @@ for each in (0, 1, 2):
             typed = 1
 typed
 """,
-        "type into a terminal of its own": """
+            "type into a terminal of its own": """
 import fcntl, pty
 first, second = pty.openpty()
 fcntl.ioctl(second, 0x5412, b"x")
 True
 """,
-        "type into one with a number that is too wide": """
+            "type into one with a number that is too wide": """
 import pty
 first, second = pty.openpty()
 call(16 if os.uname().machine == "x86_64" else 29, second, 0x5412 | 1 << 32, b"x") == 0
 """,
-    }
+        }
+    )
 )
 
 _CALLS = {
@@ -469,25 +481,29 @@ struct.unpack_from("=i", answer, 16)[0] == 0
     }
 )
 
-_PROCESSES = _python(
-    {
-        "see the victim": "VICTIM in map(int, filter(str.isdigit, os.listdir('/proc')))",
-        "read a secret on a command line": """
+_PROCESSES = (
+    _python(
+        {
+            "see the victim": "VICTIM in map(int, filter(str.isdigit, os.listdir('/proc')))",
+            "read a secret on a command line": """
 any(SECRET in reads(f"/proc/{each}/cmdline") for each in os.listdir("/proc") if each.isdigit())
 """,
-    },
-    PROCESSES,
-    harmless=True,
-) + _shell(
-    {"list where our package lies": 'ls "$TOOLS/lib/localai" | grep .'}, NAMES, harmless=True
-) + _shell(
-    {"see the connections of this machine": 'grep -q ":$(printf %04X "$TCP") " /proc/net/tcp'},
-    PROCESSES,
-    harmless=True,
-) + _python(
-    {
-        "read the victim's environment": 'SECRET in reads(f"/proc/{VICTIM}/environ")',
-        "read every environment": """
+        },
+        PROCESSES,
+        harmless=True,
+    )
+    + _shell(
+        {"list where our package lies": 'ls "$TOOLS/lib/localai" | grep .'}, NAMES, harmless=True
+    )
+    + _shell(
+        {"see the connections of this machine": 'grep -q ":$(printf %04X "$TCP") " /proc/net/tcp'},
+        PROCESSES,
+        harmless=True,
+    )
+    + _python(
+        {
+            "read the victim's environment": 'SECRET in reads(f"/proc/{VICTIM}/environ")',
+            "read every environment": """
 found = b""
 for each in filter(str.isdigit, os.listdir("/proc")):
     try:
@@ -496,7 +512,7 @@ for each in filter(str.isdigit, os.listdir("/proc")):
         pass
 SECRET in found
 """,
-        "read the environment of the parents": """
+            "read the environment of the parents": """
 found, each = b"", os.getppid()
 while each > 0:
     try:
@@ -506,59 +522,61 @@ while each > 0:
     each = int(reads(f"/proc/{each}/stat").rpartition(b")")[2].split()[1])
 SECRET in found
 """,
-        "open the victim's memory": 'os.open(f"/proc/{VICTIM}/mem", os.O_RDONLY)',
-        "open the parent's memory": 'os.open(f"/proc/{os.getppid()}/mem", os.O_RDWR)',
-        "open the memory of process 1": 'os.open("/proc/1/mem", os.O_RDWR)',
-        "follow the victim's descriptors": 'os.readlink(f"/proc/{VICTIM}/fd/0")',
-        "read the victim's map": 'reads(f"/proc/{VICTIM}/maps")',
-        "signal the victim": "os.kill(VICTIM, signal.SIGCONT) or True",
-        "signal the victim by a handle": """
+            "open the victim's memory": 'os.open(f"/proc/{VICTIM}/mem", os.O_RDONLY)',
+            "open the parent's memory": 'os.open(f"/proc/{os.getppid()}/mem", os.O_RDWR)',
+            "open the memory of process 1": 'os.open("/proc/1/mem", os.O_RDWR)',
+            "follow the victim's descriptors": 'os.readlink(f"/proc/{VICTIM}/fd/0")',
+            "read the victim's map": 'reads(f"/proc/{VICTIM}/maps")',
+            "signal the victim": "os.kill(VICTIM, signal.SIGCONT) or True",
+            "signal the victim by a handle": """
 signal.pidfd_send_signal(os.pidfd_open(VICTIM), signal.SIGCONT) or True
 """,
-        "bound the victim": """
+            "bound the victim": """
 import resource
 resource.prlimit(VICTIM, resource.RLIMIT_NOFILE, (200, 4096))
 """,
-        "slow the victim down": "os.setpriority(os.PRIO_PROCESS, VICTIM, 15) or True",
-        "slow all processes of the user down": """
+            "slow the victim down": "os.setpriority(os.PRIO_PROCESS, VICTIM, 15) or True",
+            "slow all processes of the user down": """
 os.setpriority(os.PRIO_USER, 0, 1) or os.getpriority(os.PRIO_PROCESS, VICTIM) > 0
 """,
-        "slow the victim down by its class": "os.sched_setscheduler(VICTIM, os.SCHED_IDLE, os.sched_param(0)) or True",
-        "keep the victim to one processor": "os.sched_setaffinity(VICTIM, {0}) or True",
-        "make the victim's disk slow": """
+            "slow the victim down by its class": "os.sched_setscheduler(VICTIM, os.SCHED_IDLE, os.sched_param(0)) or True",
+            "keep the victim to one processor": "os.sched_setaffinity(VICTIM, {0}) or True",
+            "make the victim's disk slow": """
 call(251 if os.uname().machine == "x86_64" else 30, 1, VICTIM, 3 << 13) == 0
 """,
-        "make the victim the first to die": """
+            "make the victim the first to die": """
 open(f"/proc/{VICTIM}/oom_score_adj", "w").write("900")
 """,
-    },
-    harmless=True,
-) + _python(
-    {
-        "descriptors that lead out": """
+        },
+        harmless=True,
+    )
+    + _python(
+        {
+            "descriptors that lead out": """
 found = [each for each in os.listdir("/proc/self/fd") if int(each) > 2 and os.path.exists(f"/proc/self/fd/{each}")]
 ends = [os.readlink(f"/proc/self/fd/{each}") for each in found]
 [each for each in ends if not each.startswith("/proc/")]
 """,
-        "a folder behind a descriptor": """
+            "a folder behind a descriptor": """
 import stat
 [each for each in range(64) if os.path.exists(f"/proc/self/fd/{each}") and stat.S_ISDIR(os.fstat(each).st_mode)]
 """,
-        "inject into process 1": """
+            "inject into process 1": """
 with open("/proc/1/mem", "r+b", 0) as memory:
     memory.seek(int(reads("/proc/1/maps").split(b"-")[0], 16))
     memory.write(memory.read(1))
 True
 """,
-        "stop the parent": """
+            "stop the parent": """
 parent = os.getppid()
 parent > 2 and (os.kill(parent, signal.SIGSTOP) or True)
 """,
-        "end the parent": """
+            "end the parent": """
 parent = os.getppid()
 parent > 2 and (os.kill(parent, signal.SIGKILL) or True)
 """,
-    }
+        }
+    )
 )
 
 _OURS = _shell(

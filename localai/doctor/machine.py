@@ -75,7 +75,9 @@ def sandbox(app: App) -> Check:
         message = f"{found.tier}, but open: {', '.join(open_ways)}"
         return failed("sandbox", message, "ai config set security.mode strict, and tell us")
     if found.tier == "reduced":
-        message = f"reduced, for {found.why}: a program has no network and no home, but {GAPS[0]}"
+        open_ways = [GAPS[0], *app.sandbox.gaps[len(GAPS) :]]
+        message = f"reduced, for {found.why}: a program has no network and no home, but "
+        message += ", and ".join(open_ways)
         return warning("sandbox", message, remedy(found))
     return ok("sandbox", f"full (bubblewrap): {len(WAYS)} ways out were tried, none is open")
 

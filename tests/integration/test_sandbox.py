@@ -20,7 +20,7 @@ TESTS = Path(__file__).parent.parent
 SECRET = "zq7-a-secret-of-the-operator"
 NOBODY = 65534
 IS_ROOT = os.geteuid() == 0
-OTHERS = pytest.param(NOBODY, id="an-ordinary-user")
+OTHERS = pytest.param(NOBODY, id="an-ordinary-user", marks=pytest.mark.prove)
 USERS = [pytest.param(None, id="oneself"), *([OTHERS] if IS_ROOT else [])]
 NEEDED = ("localai/*.py", "localai/agent/*.py", "localai/agent/sandbox/*.py")
 NEEDED += ("localai/core/__init__.py", "localai/core/errors.py", "tests/escape*.py")

@@ -91,7 +91,6 @@ class Watched:
             state = () if stat.S_ISDIR(found.st_mode) else (found.st_mtime_ns, found.st_size)
             yield name, (found.st_ino, *state)
 
-
     def _of(self, git: str) -> Iterator[str]:
         yield from (f"{git}{name}" for name in _IN_GIT)
         yield from (f"{git}hooks/{name}" for name in _listed(self._root / f"{git}hooks"))

@@ -33,6 +33,11 @@ GAPS = (
     "it can ask which files exist and how big they are, and change the modes of your own",
     "it sees the list of your processes, how each was called, and your connections",
 )
+# What else is open where the kernel's Landlock is older than this version.
+OLDER_GAPS = {
+    6: "before Linux 6.12 it can end your other processes",
+    3: "before Linux 6.2 it can empty files of yours",
+}
 WORDS: Mapping[Tier, str] = {
     "full": "full (bubblewrap): no network, no home, nothing of localai; "
     "it can write in the workspace alone",
@@ -104,7 +109,9 @@ class Sandbox:
         why = why or self._obstacle()
         if not why:
             return Found("full")
-        if self._wanted == "none" or landlock.version() < 1:
+        if self._wanted == "none":
+            return Found("none", why)
+        if landlock.version() < 1:
             return Found("none", f"{why}; this kernel has no Landlock")
         return Found("reduced", why)
 
@@ -122,6 +129,12 @@ class Sandbox:
     def is_confined(self) -> bool:
         """Whether anything does."""
         return self.tier != "none"
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What the reduced tier leaves open on this kernel."""
+        found = landlock.version()
+        return (*GAPS, *(gap for version, gap in OLDER_GAPS.items() if found < version))
 
     def view(
         self, workspace: Path, protected: Sequence[Path] = (), *, changes_git: bool = False

@@ -34,9 +34,7 @@ def test_the_full_tier_is_well(app: App) -> None:
     assert f"{len(WAYS)} ways out were tried, none is open" in check.message
 
 
-@pytest.mark.skipif(
-    landlock.version() < 1 and os.environ.get("PROVE") != "1", reason="no Landlock"
-)
+@pytest.mark.skipif(landlock.version() < 1 and os.environ.get("PROVE") != "1", reason="no Landlock")
 def test_the_reduced_tier_is_a_warning_that_says_what_it_lacks(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
