@@ -78,9 +78,9 @@ class Listeners:
         self.abstract.bind("\0" + name)
         for each in (self.path, self.abstract):
             each.listen()
-        for name, each in vars(self).items():
+        for kind, each in vars(self).items():
             if isinstance(each, socket.socket):
-                threading.Thread(target=self._listen, args=(name, each), daemon=True).start()
+                threading.Thread(target=self._listen, args=(kind, each), daemon=True).start()
 
     def _listen(self, name: str, each: socket.socket) -> None:
         while True:
@@ -164,11 +164,10 @@ class Scene:
 
     def _prepare(self, root: Path) -> None:
         if self._is_clean:
-            for each in os.listdir(root / "workspace"):
-                if each not in _GIVEN:
-                    path = root / "workspace" / each
-                    is_folder = path.is_dir() and not path.is_symlink()
-                    shutil.rmtree(path) if is_folder else path.unlink()
+            for each in (root / "workspace").iterdir():
+                if each.name not in _GIVEN:
+                    is_folder = each.is_dir() and not each.is_symlink()
+                    shutil.rmtree(each) if is_folder else each.unlink()
             return
         shutil.rmtree(root, ignore_errors=True)
         for name, text in _FILES.items():
@@ -204,7 +203,7 @@ class Scene:
             "WORKSPACE": str(root / "workspace"),
             "OUTSIDE": str(root / "outside"),
             "HOME_OUTSIDE": str(root / "home"),
-            "REAL_HOME": os.path.expanduser("~"),
+            "REAL_HOME": str(Path.home()),
             "OURS": str(root / "ours"),
             "TOOLS": str(root / "tools"),
             "VICTIM": str(self.victim.pid),
@@ -243,7 +242,7 @@ class Scene:
         )
 
     def _left(self) -> Iterator[str]:
-        for folder in (*_EVERYWHERE.split(), os.path.expanduser("~")):
+        for folder in (*_EVERYWHERE.split(), str(Path.home())):
             left = Path(folder, self._name)
             if left.exists():
                 yield f"left {left}"

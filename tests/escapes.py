@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - scripts are as long as they are
 """Ways out of the sandbox, as data: each is a script that ends well where the way is open.
 
 A shell script succeeds by its exit code, a Python one by what its last expression gives. Both know
@@ -124,7 +125,7 @@ _WRITES = (
             "change a system program": ": >> /usr/bin/env",
             "change the names of hosts": ": >> /etc/hosts",
             "read the passwords of the system": "read -r line < /etc/shadow",
-            "list all homes": "ls /home /root/.",
+            "list all homes": "ls /home || ls /root/",
         }
     )
     + _shell(

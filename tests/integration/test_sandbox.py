@@ -73,7 +73,7 @@ def _tried(tier: str, user: int | None, folder: Path) -> Mapping[str, Sequence[s
         **others,  # type: ignore[arg-type]
     )
     assert ended.returncode == 0, ended.stderr
-    return {name: found for name, found in json.loads(ended.stdout).items()}
+    return dict(json.loads(ended.stdout))
 
 
 def _open(found: Mapping[str, Sequence[str]]) -> set[str]:

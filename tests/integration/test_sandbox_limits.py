@@ -58,10 +58,10 @@ def _run(tier: Tier, workspace: Path, code: str, limits: Limits, *words: str) ->
 def _running(mark: str) -> list[int]:
     """Who has the mark on its command line, and has not ended."""
     found = []
-    for each in filter(str.isdigit, os.listdir("/proc")):
+    for each in Path("/proc").glob("[0-9]*"):
         try:
-            if mark.encode() in Path(f"/proc/{each}/cmdline").read_bytes():
-                found.append(int(each))
+            if mark.encode() in (each / "cmdline").read_bytes():
+                found.append(int(each.name))
         except OSError:
             continue
     return found
@@ -136,7 +136,7 @@ print("left")
     [
         "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
         "import os, time; os.closerange(0, 64); time.sleep(300)",
-        "import signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65)); time.sleep(300)",
+        "import signal as s, time\ns.pthread_sigmask(s.SIG_BLOCK, range(1, 65))\ntime.sleep(300)",
         "while True: pass",
     ],
     ids=["stopped", "silent", "deaf", "busy"],
@@ -158,19 +158,25 @@ def test_a_flood_of_output_is_clipped(tier: Tier, workspace: Path) -> None:
     assert len(ended.output) < 1100
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "held = bytearray(200 << 20)",
-        "import mmap, time\nheld = mmap.mmap(-1, 200 << 20)\n"
-        "for at in range(0, 200 << 20, 4096): held[at] = 1\ntime.sleep(300)",
-        "import os, time\nfor _ in range(8): os.fork() == 0 and (bytearray(24 << 20), time.sleep(300))\n"
-        "time.sleep(300)",
-        "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n"
-        "        held = bytearray(os.urandom(1) * (24 << 20))\n        time.sleep(300)\ntime.sleep(300)",
-    ],
-    ids=["its own", "shared", "of many, let go", "of many"],
-)
+ONE = "held = bytearray(200 << 20)"
+SHARED = """
+import mmap, time
+held = mmap.mmap(-1, 200 << 20)
+for at in range(0, 200 << 20, 4096):
+    held[at] = 1
+time.sleep(300)
+"""
+MANY = """
+import os, time
+for _ in range(8):
+    if os.fork() == 0:
+        held = bytearray(os.urandom(1) * (24 << 20))
+        time.sleep(300)
+time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("code", [ONE, SHARED, MANY], ids=["its own", "shared", "of many"])
 def test_memory_is_bounded(tier: Tier, workspace: Path, mark: str, code: str) -> None:
     """Of one process by the kernel, of all together by being looked at."""
     ended = _run(tier, workspace, code, Limits(memory=100 * MB, seconds=5), mark)
@@ -226,7 +232,7 @@ open("file", "w").close()
 """
     ended = _run(tier, workspace, code, Limits())
     assert ended.is_ok, ended.output
-    assert os.listdir(tmp_path / "temporary") == []
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 _RUNS = """

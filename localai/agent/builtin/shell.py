@@ -53,7 +53,7 @@ class Programs:
         ended = self.ended(context, argv, cwd, given=given)
         return ToolResult(ended.is_ok, f"{ended.summary}\n{ended.output}", ended.summary)
 
-    def ended(
+    def ended(  # noqa: PLR0913 - what a program starts with
         self,
         context: Context,
         argv: Sequence[str],

@@ -15,7 +15,9 @@ _NO_NAMESPACES = (
 HOME = "/tmp/home"  # noqa: S108 - of a file system that ends with the program
 
 
-def options(view: View, cwd: str, *, memory: int, rules: int, told: int, go: int) -> list[str]:
+def options(  # noqa: PLR0913 - three are descriptors, by their names
+    view: View, cwd: str, *, memory: int, rules: int, told: int, go: int
+) -> list[str]:
     """What bubblewrap is to be called with, before the program and its arguments.
 
     `memory` is what the program may use, in bytes; files in memory may take a part of that.

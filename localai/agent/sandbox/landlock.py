@@ -65,7 +65,7 @@ def confine(
 
 def main(specification: int, program: str, argv: Sequence[str]) -> NoReturn:
     """Start it, wait for it, end what it left behind, and end as it ended."""
-    with open(specification, encoding="ascii") as file:  # noqa: PTH123 - a descriptor
+    with open(specification, encoding="ascii") as file:
         spec = json.load(file)
     _prctl(_SUBREAPER, 1)
     _prctl(_DIE_WITH_PARENT, signal.SIGTERM)

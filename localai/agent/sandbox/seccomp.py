@@ -126,7 +126,7 @@ def program(machine: str, *, is_apart: bool) -> bytes:
     refused = {*_REFUSED[machine].values(), *_REFUSED_EVERYWHERE.values()}
     if not is_apart:
         refused |= {numbers["socket"], *_SHARED[machine].values()}
-    answers = {number: errno.EPERM for number in refused}
+    answers = dict.fromkeys(refused, errno.EPERM)
     answers |= dict.fromkeys(_UNKNOWN[machine].values(), errno.ENOSYS)
     body = [
         *_checked(numbers["clone"], _any_bit(_FIRST, _NEW_NAMESPACE)),

@@ -281,9 +281,9 @@ class _Pipes:
         return reads
 
     def close(self, *ends: int) -> None:
-        for end in ends:
-            self._open.discard(end)
-            os.close(end)
+        for each in ends:
+            self._open.discard(each)
+            os.close(each)
 
 
 @contextmanager

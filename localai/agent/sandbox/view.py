@@ -18,8 +18,8 @@ _LINKED = _under("", "bin sbin lib lib32 lib64 libx32")
 _CONFIGURATION = _under(
     "/etc",
     """
-    alternatives ca-certificates fonts gitconfig group host.conf hosts ld.so.cache ld.so.conf ld.so.conf.d
-    localtime magic mime.types nsswitch.conf os-release passwd pki/ca-trust/extracted
+    alternatives ca-certificates fonts gitconfig group host.conf hosts ld.so.cache ld.so.conf
+    ld.so.conf.d localtime magic mime.types nsswitch.conf os-release passwd pki/ca-trust/extracted
     pki/tls/certs pki/tls/openssl.cnf protocols services shells
     ssl/certs ssl/openssl.cnf terminfo timezone xdg java-17-openjdk java-21-openjdk
     python3 python3.11 python3.12 python3.13
@@ -32,8 +32,13 @@ _KEPT_IN_GIT = _under("/.git", "config config.worktree hooks info modules worktr
 _KEPT = _under(
     "",
     """
-    .bash_profile .bashrc .envrc .gitattributes .gitmodules .husky .idea .mcp.json .npmrc
-    .pre-commit-config.yaml .profile .vscode .zshrc
+    .bash_aliases .bash_login .bash_logout .bash_profile .bashrc .cshrc .emacs .envrc .exrc .forward
+    .gitattributes .gitconfig .gitmodules .inputrc .kshrc .login .mcp.json .npmrc .nvimrc
+    .pam_environment .pre-commit-config.yaml .profile .pypirc .screenrc .tcshrc .tmux.conf .vimrc
+    .condarc .xinitrc .xprofile .xsession .xsessionrc .yarnrc .zlogin .zlogout .zprofile .zshenv
+    .zshrc sitecustomize.py usercustomize.py
+    .aws .claude .codex .config .cursor .docker .gnupg .hg .husky .idea .kube .local .ssh .svn
+    .vscode autostart cron.d
     """,
 )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from localai.agent.builtin import sensitive
 from localai.agent.sandbox.view import view
 from localai.core.errors import Denied
 
@@ -47,6 +48,14 @@ def test_what_others_obey_is_kept_as_it_is(workspace: Path) -> None:
 
     assert names(changes_git=False) == {".git", ".envrc"}
     assert names(changes_git=True) == {".git/hooks", ".git/config", ".envrc"}
+
+
+def test_what_is_told_as_obeyed_is_kept_where_it_is_there(workspace: Path) -> None:
+    """Two lists of names, which must not drift apart."""
+    names = {*sensitive._OBEYED, *sensitive._OBEYED_FOLDERS} - {"launchagents", "launchdaemons"}
+    for name in names:
+        (workspace / name).mkdir()
+    assert {os.path.relpath(path, workspace) for path in view(workspace).kept} == names
 
 
 def test_a_git_that_is_a_file_is_kept_even_from_git(workspace: Path) -> None:
