@@ -1,8 +1,10 @@
 """Programs as tools run them: what reaches them, what they reach, in workspaces of every kind."""
 
+import ctypes
 import json
 import os
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from localai.agent.sandbox import landlock
 from localai.agent.sandbox.tiers import GAPS, OLDER_GAPS, Sandbox, Tier
 from localai.agent.tools import Context, ToolResult
 from localai.approvals.gate import Wait
-from localai.core.errors import Denied, NotFound
+from localai.core.errors import Denied, NotFound, Unavailable
 
 TIERS = [
     pytest.param("full", marks=pytest.mark.prove),
@@ -247,6 +249,53 @@ def test_what_appears_and_is_obeyed_is_told(
     text = _sh(_programs(tier), workspace, script).text
     assert "[it changed " in text
     assert told in text.partition("[it changed ")[2].partition(":")[0].split(", ")
+
+
+@full
+def test_a_link_that_appears_while_the_sandbox_is_made_shows_nothing(
+    tier: Tier, workspace: Path, tmp_path: Path
+) -> None:
+    """Another program in the workspace exchanges what is kept for a link out of it, on and on."""
+    (tmp_path / "secret").write_text("SECRET")
+    (workspace / ".vscode").mkdir()
+    (workspace / "link").symlink_to("..")
+    names = [os.fsencode(workspace / each) for each in (".vscode", "link")]
+    ends = threading.Event()
+
+    def exchange() -> None:
+        libc = ctypes.CDLL(None)
+        while not ends.is_set():
+            libc.renameat2(-100, names[0], -100, names[1], 2)
+
+    programs = _programs(tier)
+    other = threading.Thread(target=exchange)
+    other.start()
+    refused, said = 0, ""
+    try:
+        for _ in range(40):
+            try:
+                said += _sh(programs, workspace, f"cat {tmp_path}/secret").text
+            except Unavailable as error:
+                refused += "was changed by another program" in error.message
+    finally:
+        ends.set()
+        other.join()
+    assert "SECRET" not in said
+    assert refused > 0
+
+
+@full
+def test_what_is_ours_deep_in_the_workspace_cannot_be_moved_into_sight(
+    tier: Tier, workspace: Path
+) -> None:
+    """The next program would look for it where it is not any more."""
+    keys = workspace / "a" / "b" / "keys"
+    keys.mkdir(parents=True)
+    (keys / "key").write_text("secret")
+    programs = _programs(tier)
+    _sh(programs, workspace, "mv a c; mv a/b a/c", keys)
+    assert (keys / "key").exists()
+    assert "secret" not in _sh(programs, workspace, "cat */*/*/key", keys).text
 
 
 @both

@@ -80,6 +80,10 @@ def _hidden(view: View) -> Iterator[str]:
     for path in view.hidden:
         if Path(path).is_symlink():
             continue  # what it leads to is hidden by its own name
+        # What something is mounted on stays where it is; so what is hidden stays hidden.
+        for folder in reversed(Path(path).parents):
+            if folder.is_relative_to(view.workspace) and str(folder) != view.workspace:
+                yield from ("--bind", str(folder), str(folder))
         if Path(path).is_dir():
             yield from ("--tmpfs", path, "--remount-ro", path)
         else:

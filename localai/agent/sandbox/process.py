@@ -176,14 +176,15 @@ def _collected(process: "subprocess.Popen[bytes]", output: Output, until: float)
 @contextmanager
 def _ending(pid: int) -> Iterator[Sequence[int]]:
     """What can be read when the process has ended; nothing where the system has no such thing."""
-    if sys.platform != "linux":
-        yield ()
-        return
-    handle = os.pidfd_open(pid)
+    handles: list[int] = []
+    if sys.platform == "linux":
+        with suppress(ProcessLookupError):
+            handles.append(os.pidfd_open(pid))
     try:
-        yield (handle,)
+        yield handles
     finally:
-        os.close(handle)
+        for each in handles:
+            os.close(each)
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

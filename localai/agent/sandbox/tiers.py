@@ -14,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, Self
 
-from localai.agent.sandbox import bubblewrap, landlock, seccomp
+from localai.agent.sandbox import bubblewrap, landlock, mounts, seccomp
 from localai.agent.sandbox.process import Ended, Limits, descendants, end, tasks, watch
 from localai.agent.sandbox.scratch import scratch
 from localai.agent.sandbox.view import View, view
@@ -163,6 +163,7 @@ class Sandbox:
         return self._full(command, seen) if self.tier == "full" else self._reduced(command, seen)
 
     def _full(self, command: Command, seen: View) -> Ended:
+        expected = mounts.places(seen)
         with _Pipes() as pipes:
             rules = pipes.filled(self._rules(is_apart=True))
             told, tells = pipes.new()
@@ -179,9 +180,12 @@ class Sandbox:
                 inside = _inside(told)
                 if inside is None:
                     raise _unmade(process)
-                for name, most in self._resources(is_apart=True).items():
-                    resource.prlimit(inside, getattr(resource, name), (most, most))
-                os.write(go, b"+")
+                # Where bubblewrap gave up, it says why, and nothing has run.
+                with suppress(ProcessLookupError, BrokenPipeError):
+                    for name, most in self._resources(is_apart=True).items():
+                        resource.prlimit(inside, getattr(resource, name), (most, most))
+                    mounts.check(inside, expected, lambda: process.poll() is None)
+                    os.write(go, b"+")
                 return watch(process, self.limits, partial(descendants, inside))
 
     def _reduced(self, command: Command, seen: View) -> Ended:
