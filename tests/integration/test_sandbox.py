@@ -16,6 +16,8 @@ from escapes import ATTEMPTS
 from localai.agent.sandbox import landlock
 from localai.agent.sandbox.tiers import GAPS
 
+pytestmark = pytest.mark.timeout(900)
+
 TESTS = Path(__file__).parent.parent
 SECRET = "zq7-a-secret-of-the-operator"
 NOBODY = 65534

@@ -40,7 +40,7 @@ OLDER_GAPS = {
 }
 WORDS: Mapping[Tier, str] = {
     "full": "full (bubblewrap): no network, no home, nothing of localai; "
-    "it can write in the workspace alone",
+    "it can write in the workspace alone, and not in its .git",
     "reduced": "reduced (Landlock, for bubblewrap is not there or does not work): no network, "
     "no home; it can write in the whole workspace, .git included, and sees names outside of it",
     "none": "none: runs unconfined with your own rights",
