@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localai.agent.events import ChatResult
+from localai.agent.sandbox.probe import remedy
 from localai.agent.turn import Request
 from localai.app import App
 from localai.approvals.records import Approval
@@ -72,6 +73,7 @@ def demonstrate(show: Callable[[Step], None]) -> Demonstration:
             stage = _Stage(app, show)
             _documents(stage)
             _approval(stage)
+            _sandbox(stage)
             proof = _audit(stage)
         finally:
             app.close()
@@ -123,6 +125,13 @@ def _approval(stage: _Stage) -> None:
     written = (app.workspace / NOTE).read_text(encoding="utf-8")
     stage.tell("The stored call runs once, and the model goes on", f"cat {NOTE}", written)
     stage.tell("What it says of it", "ai chat -c", result.text)
+
+
+def _sandbox(stage: _Stage) -> None:
+    found = stage.app.sandbox.found
+    better = () if found.tier == "full" else (f"{found.why}; for a better one: {remedy(found)}",)
+    title = "A program that a model asks for runs in a sandbox, as good as there is one here"
+    stage.tell(title, "ai doctor", stage.app.sandbox.words, *better)
 
 
 class _Talk(threading.Thread):

@@ -6,7 +6,7 @@ import sys
 
 import psutil
 
-from localai.agent.sandbox.probe import WAYS, escapes, install_command
+from localai.agent.sandbox.probe import WAYS, escapes, remedy
 from localai.agent.sandbox.tiers import GAPS
 from localai.app import App
 from localai.core.db import is_wal_reset_safe
@@ -70,13 +70,15 @@ def sandbox(app: App) -> Check:
             f"none: programs run with your own rights, each after a critical approval; {found.why}"
         )
         told = failed if app.settings[SECURITY_MODE] == "strict" else warning
-        return told("sandbox", message, install_command())
+        return told("sandbox", message, remedy(found))
     if open_ways := escapes(app.sandbox, app.directories.all):
         message = f"{found.tier}, but open: {', '.join(open_ways)}"
         return failed("sandbox", message, "ai config set security.mode strict, and tell us")
     if found.tier == "reduced":
-        message = f"reduced, for {found.why}: a program has no network and no home, but {GAPS[0]}"
-        return warning("sandbox", message, install_command())
+        open_ways = [GAPS[0], *app.sandbox.gaps[len(GAPS) :]]
+        message = f"reduced, for {found.why}: a program has no network and no home, but "
+        message += ", and ".join(open_ways)
+        return warning("sandbox", message, remedy(found))
     return ok("sandbox", f"full (bubblewrap): {len(WAYS)} ways out were tried, none is open")
 
 

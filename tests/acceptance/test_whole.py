@@ -24,6 +24,7 @@ def test_the_demo_shows_the_whole_product(fresh: Ai) -> None:
         "책상이 24개 있다. [1]",
         "ai approve",
         "cat shopping.txt\n  buy milk\n",
+        "runs in a sandbox",
     ):
         assert words in shown.out
     assert "approval.approved -> approval.claimed -> approval.succeeded" in shown.out

@@ -6,7 +6,7 @@ repository is a stranger's as much as its files are.
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,7 +92,7 @@ class Git:
         if not paths:
             raise Invalid("no path was named")
         named = [_relative(context, path) for path in paths]
-        return self._told(context, "add", "--all", "--", *named)
+        return self._told(context, "add", "--all", "--", *named, changes_git=True)
 
     def git_commit(
         self, context: Context, message: Annotated[str, "a subject line, then why"]
@@ -100,7 +100,8 @@ class Git:
         """Commit what was added, as the operator; hooks do not run."""
         if not message.strip():
             raise Invalid("the message is empty")
-        return self._told(context, "commit", "--no-verify", "--file=-", given=message.encode())
+        words = ("commit", "--no-verify", "--file=-")
+        return self._told(context, *words, given=message.encode(), changes_git=True)
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -130,18 +131,24 @@ class Git:
     def _facts(self, context: Context, _arguments: Mapping[str, Any]) -> Facts:
         return self._programs.stated(context, "git", _root(context))
 
-    def _told(self, context: Context, *words: str, given: bytes = b"") -> ToolResult:
-        ended = self._ended(context, *words, given=given)
+    def _told(
+        self, context: Context, *words: str, given: bytes = b"", changes_git: bool = False
+    ) -> ToolResult:
+        ended = self._ended(context, words, given, changes_git=changes_git)
         return ToolResult(ended.is_ok, ended.output or "(nothing)", ended.summary)
 
-    def _ended(self, context: Context, *words: str, given: bytes) -> Ended:
+    def _ended(
+        self, context: Context, words: Sequence[str], given: bytes, *, changes_git: bool
+    ) -> Ended:
         root = _root(context)
         if not (root / ".git").is_dir():
             message = f"{root} is not the root of a git repository"
             raise NotFound(message, hint="start ai at its root, or: ai --workspace DIR")
         known = {**_KNOWN, **self._author}
         argv = ["git", *words]
-        return self._programs.ended(context, argv, root, given=given, environment=known)
+        return self._programs.ended(
+            context, argv, root, given=given, environment=known, changes_git=changes_git
+        )
 
     @cached_property
     def _author(self) -> Mapping[str, str]:

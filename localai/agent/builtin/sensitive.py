@@ -3,6 +3,7 @@
 import os
 import stat
 import unicodedata
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,8 +54,17 @@ def _steps(path: str) -> list[str]:
     return [step.rstrip(". ") for step in folded.split("/") if step.strip(". ")]
 
 
+# What git obeys in a repository, beside its hooks.
+_IN_GIT = ("config", "config.worktree", "commondir", "info/attributes")
+_DEPTH = 2
+_MOST_FOLDERS = 2_000
+
+
 class Watched:
-    """What a program changes at the root of a workspace, or in its .git, that others obey."""
+    """What a program changes at the root of a workspace, or in a repository, that others obey.
+
+    Repositories are looked for two folders deep, and in so many folders that it takes no time.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -71,15 +81,8 @@ class Watched:
         return f"\n[it changed {listed}: git, a shell or an editor obeys this; look at it first]\n"
 
     def _looked(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        hooks = [f".git/hooks/{name}" for name in _listed(self._root / ".git/hooks")]
         obeyed = [name for name in _listed(self._root) if is_obeyed(name)]
-        for name in (
-            *obeyed,
-            *hooks,
-            ".git/config",
-            ".git/config.worktree",
-            ".git/info/attributes",
-        ):
+        for name in (*obeyed, *(each for git in self._repositories() for each in self._of(git))):
             try:
                 found = (self._root / name).lstat()
             except OSError:
@@ -87,6 +90,30 @@ class Watched:
             # A folder changes with all that is in it: it counts as what was put there anew.
             state = () if stat.S_ISDIR(found.st_mode) else (found.st_mtime_ns, found.st_size)
             yield name, (found.st_ino, *state)
+
+    def _of(self, git: str) -> Iterator[str]:
+        yield from (f"{git}{name}" for name in _IN_GIT)
+        yield from (f"{git}hooks/{name}" for name in _listed(self._root / f"{git}hooks"))
+
+    def _repositories(self) -> Iterator[str]:
+        """The folders that git takes for repositories, each with / at its end."""
+        left = deque([("", 0)])
+        for _ in range(_MOST_FOLDERS):
+            if not left:
+                return
+            folder, depth = left.popleft()
+            names = _listed(self._root / folder)
+            if ".git" in names:
+                yield f"{folder}.git/"
+            if {"HEAD", "objects", "refs"} <= set(names):
+                yield folder
+            if depth < _DEPTH:
+                inner = (f"{folder}{name}/" for name in names if name != ".git")
+                left.extend((each, depth + 1) for each in inner if _is_folder(self._root / each))
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _listed(folder: Path) -> list[str]:

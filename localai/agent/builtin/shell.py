@@ -53,7 +53,7 @@ class Programs:
         ended = self.ended(context, argv, cwd, given=given)
         return ToolResult(ended.is_ok, f"{ended.summary}\n{ended.output}", ended.summary)
 
-    def ended(
+    def ended(  # noqa: PLR0913 - what a program starts with
         self,
         context: Context,
         argv: Sequence[str],
@@ -61,12 +61,13 @@ class Programs:
         *,
         given: bytes = b"",
         environment: Mapping[str, str] | None = None,
+        changes_git: bool = False,
     ) -> Ended:
         """The same, and how it ended; what it changed that others obey is told in its output."""
         known = self.environment(context) | dict(environment or {})
         found = _found(argv[0], cwd, known["PATH"])
         program = context.facts.program.path if context.facts.program else os.path.realpath(found)
-        command = Command(program, found, tuple(argv), str(cwd), known, given)
+        command = Command(program, found, tuple(argv), str(cwd), known, given, changes_git)
         watched = Watched(_root(context))
         ended = self.sandbox.run(command, context.workspace, context.protected)
         return replace(ended, output=ended.output + watched.told)

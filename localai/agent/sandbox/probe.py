@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from localai.agent.sandbox.tiers import Command, Sandbox
+from localai.agent.sandbox.tiers import Command, Found, Sandbox
 
 # Each ends well where the way is open. Files are opened to write, and nothing is written.
 WAYS: Mapping[str, str] = {
@@ -52,6 +52,15 @@ def escapes(sandbox: Sandbox, own: Sequence[Path] = ()) -> list[str]:
         ended = sandbox.run(command, Path(folder), own)
     names = list(WAYS)
     return [names[int(line)] for line in ended.output.split()] if ended.is_ok else list(names)
+
+
+def remedy(found: Found) -> str:
+    """What to type, or to read, for a better tier than this one."""
+    if found.why.startswith("sandbox.enabled"):
+        return "ai config set sandbox.enabled true"
+    if found.why.startswith("bubblewrap is not installed"):
+        return install_command()
+    return "docs/ops/sandbox.md says what bubblewrap needs here"
 
 
 def install_command() -> str:

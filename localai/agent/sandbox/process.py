@@ -4,9 +4,10 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 _POLL_S = 0.1
@@ -105,7 +106,7 @@ def watch(
                 break
     finally:
         # Here too when a person interrupts.
-        _end(process)
+        end(process)
     return Ended(process.returncode, output.text, stopped)
 
 
@@ -133,6 +134,16 @@ def descendants(pid: int) -> Crowd:
     return Crowd(processes, memory)
 
 
+def tasks(user: int) -> int:
+    """How many processes and threads a user has, as the kernel counts them for its limit."""
+    found = 0
+    for each in os.listdir("/proc"):  # noqa: PTH208 - pathlib takes longer
+        with suppress(OSError):
+            if each.isdigit() and os.stat(f"/proc/{each}").st_uid == user:  # noqa: PTH116 - as above
+                found += len(os.listdir(f"/proc/{each}/task"))  # noqa: PTH208 - as above
+    return found
+
+
 def _excess(crowd: Crowd, limits: Limits) -> str | None:
     if crowd.processes > limits.processes:
         return f"it became more than {limits.processes} processes"
@@ -144,28 +155,41 @@ def _excess(crowd: Crowd, limits: Limits) -> str | None:
 def _collected(process: "subprocess.Popen[bytes]", output: Output, until: float) -> Iterator[bool]:
     """Read until the program ends; yields now and then, True when time is over."""
     assert process.stdout is not None  # noqa: S101 - it is a pipe
-    pipe, is_open, looked = process.stdout.fileno(), True, time.monotonic()
-    with selectors.DefaultSelector() as selector:
-        selector.register(pipe, selectors.EVENT_READ)
+    pipe, looked = process.stdout.fileno(), time.monotonic()
+    with selectors.DefaultSelector() as selector, _ending(process.pid) as ending:
+        for each in (pipe, *ending):
+            selector.register(each, selectors.EVENT_READ)
         while (left := until - time.monotonic()) > 0:
-            pause = min(left, _POLL_S)
-            if not is_open:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(pause)
-                    return
-            elif selector.select(pause):
+            ready = {key.fd for key, _ in selector.select(min(left, _POLL_S))}
+            if pipe in ready:
                 chunk = os.read(pipe, 1 << 16)
                 output.add(chunk)
-                is_open = bool(chunk)
+                if not chunk:
+                    selector.unregister(pipe)
             elif process.poll() is not None:
-                return  # what it left behind holds the pipe open, and is ended with it
+                return  # what it left behind may hold the pipe open, and is ended with it
             if time.monotonic() - looked >= _POLL_S:
                 looked = time.monotonic()
                 yield False
     yield True
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+@contextmanager
+def _ending(pid: int) -> Iterator[Sequence[int]]:
+    """What can be read when the process has ended; nothing where the system has no such thing."""
+    handles: list[int] = []
+    if sys.platform == "linux":
+        with suppress(ProcessLookupError):
+            handles.append(os.pidfd_open(pid))
+    try:
+        yield handles
+    finally:
+        for each in handles:
+            os.close(each)
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a program, and wait until it has: politely first, where it still runs."""
     if process.poll() is None:
         _signal(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

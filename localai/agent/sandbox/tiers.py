@@ -14,30 +14,35 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, Self
 
-from localai.agent.sandbox import bubblewrap, landlock, seccomp
-from localai.agent.sandbox.process import Ended, Limits, descendants, watch
+from localai.agent.sandbox import bubblewrap, landlock, mounts, seccomp
+from localai.agent.sandbox.process import Ended, Limits, descendants, end, tasks, watch
+from localai.agent.sandbox.scratch import scratch
 from localai.agent.sandbox.view import View, view
-from localai.core.errors import LocalaiError, NotFound, Unavailable
+from localai.core.errors import Denied, LocalaiError, NotFound, Unavailable
 
 Tier = Literal["full", "reduced", "none"]
 
 GAPS = (
-    "it can change .git/config, .git/hooks and what shells and editors obey in the workspace",
-    "it can ask whether any file exists, how big it is, and change the modes of your own files",
-    "it sees the list of your processes",
-    "it may leave files in /dev/shm",
+    "it can change .git and what shells and editors obey in the workspace",
+    "it can ask which files exist and how big they are, and change the modes of your own",
+    "it sees the list of your processes, how each was called, and your connections",
 )
+# What else is open where the kernel's Landlock is older than this version.
+OLDER_GAPS = {
+    6: "before Linux 6.12 it can end your other processes",
+    3: "before Linux 6.2 it can empty files of yours",
+}
 WORDS: Mapping[Tier, str] = {
     "full": "full (bubblewrap): no network, no home, nothing of localai; "
-    "it can write in the workspace alone",
-    "reduced": "reduced (Landlock, for there is no bubblewrap here): no network, no home; "
-    "it can write in the whole workspace, .git included, and sees names outside of it",
+    "it can write in the workspace alone, and not in its .git",
+    "reduced": "reduced (Landlock, for bubblewrap is not there or does not work): no network, "
+    "no home; it can write in the whole workspace, .git included, and sees names outside of it",
     "none": "none: runs unconfined with your own rights",
 }
 
@@ -58,7 +63,8 @@ class Found:
 class Command:
     """A program: its real path, the path it was found at, its words, its folder, what it knows.
 
-    It reads what is `given` on its standard input.
+    It reads what is `given` on its standard input. The .git of the workspace is only read, unless
+    it is git itself that `changes_git`.
     """
 
     program: str
@@ -67,6 +73,7 @@ class Command:
     cwd: str
     environment: Mapping[str, str]
     given: bytes = b""
+    changes_git: bool = False
 
 
 class Sandbox:
@@ -102,7 +109,9 @@ class Sandbox:
         why = why or self._obstacle()
         if not why:
             return Found("full")
-        if self._wanted == "none" or landlock.version() < 1:
+        if self._wanted == "none":
+            return Found("none", why)
+        if landlock.version() < 1:
             return Found("none", f"{why}; this kernel has no Landlock")
         return Found("reduced", why)
 
@@ -121,9 +130,22 @@ class Sandbox:
         """Whether anything does."""
         return self.tier != "none"
 
-    def view(self, workspace: Path, protected: Sequence[Path] = ()) -> View:
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What the reduced tier leaves open on this kernel."""
+        found = landlock.version()
+        return (*GAPS, *(gap for version, gap in OLDER_GAPS.items() if found < version))
+
+    def view(
+        self, workspace: Path, protected: Sequence[Path] = (), *, changes_git: bool = False
+    ) -> View:
         """What a program that works there will see."""
-        return view(workspace, readable=self._readable, protected=(*protected, *self._hidden))
+        return view(
+            workspace,
+            readable=self._readable,
+            protected=(*protected, *self._hidden),
+            changes_git=changes_git,
+        )
 
     def run(self, command: Command, workspace: Path, protected: Sequence[Path] = ()) -> Ended:
         """Run a program to its end, or to the end of what it may take.
@@ -133,7 +155,7 @@ class Sandbox:
         """
         if self.tier == "none":
             return self._bare(command)
-        seen = self.view(workspace, protected)
+        seen = self.view(workspace, protected, changes_git=command.changes_git)
         if not seen.shows(command.program):
             message = f"{command.program} is not seen in the sandbox"
             hint = f"ai config set sandbox.readable {Path(command.program).parent}"
@@ -141,41 +163,62 @@ class Sandbox:
         return self._full(command, seen) if self.tier == "full" else self._reduced(command, seen)
 
     def _full(self, command: Command, seen: View) -> Ended:
+        expected = mounts.places(seen)
         with _Pipes() as pipes:
-            rules = pipes.filled(self._rules(has_sockets=True))
+            rules = pipes.filled(self._rules(is_apart=True))
             told, tells = pipes.new()
             waits, go = pipes.new()
-            options = bubblewrap.options(seen, command.cwd, rules=rules, told=tells, go=waits)
-            called = [_bubblewrap() or "bwrap", *options, "--", command.found, *command.argv[1:]]
+            options = bubblewrap.options(
+                seen, command.cwd, memory=self.limits.memory, rules=rules, told=tells, go=waits
+            )
+            # By the name that it was found at, from which some programs learn what to be.
+            name = command.found if seen.shows(command.found) else command.program
+            called = [_bubblewrap() or "bwrap", *options, "--", name, *command.argv[1:]]
             environment = {**command.environment, "HOME": bubblewrap.HOME, "TMPDIR": "/tmp"}  # noqa: S108
             with _started(called, environment, command.given, (rules, tells, waits)) as process:
                 pipes.close(rules, tells, waits)
                 inside = _inside(told)
                 if inside is None:
                     raise _unmade(process)
-                for name, most in self._resources(is_apart=True).items():
-                    resource.prlimit(inside, getattr(resource, name), (most, most))
-                os.write(go, b"+")
+                # Where bubblewrap gave up, it says why, and nothing has run.
+                with suppress(ProcessLookupError, BrokenPipeError):
+                    for name, most in self._resources(is_apart=True).items():
+                        resource.prlimit(inside, getattr(resource, name), (most, most))
+                    mounts.check(inside, expected, lambda: process.poll() is None)
+                    os.write(go, b"+")
                 return watch(process, self.limits, partial(descendants, inside))
 
     def _reduced(self, command: Command, seen: View) -> Ended:
-        with tempfile.TemporaryDirectory(prefix="localai-") as scratch, _Pipes() as pipes:
+        with scratch() as own, _Pipes() as pipes, tempfile.TemporaryFile() as spec:
             told, tells = pipes.new()
-            spec = {
-                "seen": [*seen.seen, "/proc"],
-                "written": [seen.workspace, scratch, *_DEVICES],
-                "filter": self._rules(has_sockets=False).hex(),
-                "limits": self._resources(is_apart=False),
-                "told": tells,
-            }
-            called = [sys.executable, "-I", "-S", str(_LANDLOCK), json.dumps(spec)]
+            spec.write(json.dumps(self._spec(seen, own, tells)).encode())
+            spec.seek(0)
+            called = [sys.executable, "-I", "-S", str(_LANDLOCK), str(spec.fileno())]
             called += [command.program, *command.argv]
-            environment = {**command.environment, "HOME": scratch, "TMPDIR": scratch}
-            with _started(called, environment, command.given, (tells,), cwd=command.cwd) as process:
+            environment = {**command.environment, "HOME": own, "TMPDIR": own}
+            passed = (tells, spec.fileno())
+            with _started(called, environment, command.given, passed, cwd=command.cwd) as process:
                 pipes.close(tells)
                 if not os.read(told, 1):
                     raise _unmade(process)
                 return watch(process, self.limits, partial(descendants, process.pid))
+
+    def _spec(self, seen: View, own: str, told: int) -> Mapping[str, object]:
+        """What landlock.py is to do; Denied where something of ours lies in the workspace."""
+        for each in seen.hidden:
+            if Path(each).is_relative_to(seen.workspace):
+                message = f"{each} is in the workspace, and only bubblewrap can hide it there"
+                raise Denied(message, hint="ai doctor, which tells how to install bubblewrap")
+        read, listed = seen.around()
+        return {
+            "seen": [*read, "/proc"],
+            "listed": listed,
+            "written": [seen.workspace, own, *_DEVICES],
+            "filter": self._rules(is_apart=False).hex(),
+            "limits": self._resources(is_apart=False),
+            "parent": os.getpid(),
+            "told": told,
+        }
 
     def _bare(self, command: Command) -> Ended:
         with _started(
@@ -189,12 +232,17 @@ class Sandbox:
             return watch(process, self.limits, look)
 
     def _resources(self, *, is_apart: bool) -> dict[str, int]:
-        # Among others it would count all of the operator's processes, and root is not bound by it.
-        own = {"RLIMIT_NPROC": self.limits.processes} if is_apart and os.geteuid() else {}
+        """What the kernel bounds; the number of processes for all but root, whom it does not bind.
+
+        Apart from others a program counts for itself, among them with all that its user has.
+        """
+        user = os.geteuid()
+        others = 0 if is_apart else tasks(user)
+        own = {"RLIMIT_NPROC": others + self.limits.processes} if user else {}
         return {**self.limits.resources, **own}
 
-    def _rules(self, *, has_sockets: bool) -> bytes:
-        return seccomp.program(platform.machine(), has_sockets=has_sockets)
+    def _rules(self, *, is_apart: bool) -> bytes:
+        return seccomp.program(platform.machine(), is_apart=is_apart)
 
     def _obstacle(self) -> str:
         """Why there is no full tier here; empty where it works."""
@@ -207,8 +255,8 @@ class Sandbox:
                 command = Command(shell, "/bin/sh", ("sh", "-c", ":"), empty, {})
                 ended = self._full(command, seen)
             except LocalaiError as error:
-                return error.message
-        return "" if ended.is_ok else f"bubblewrap does not work here: {ended.output.strip()}"
+                return bubblewrap.obstacle(error.message)
+        return "" if ended.is_ok else bubblewrap.obstacle(ended.output)
 
 
 class _Pipes:
@@ -237,9 +285,9 @@ class _Pipes:
         return reads
 
     def close(self, *ends: int) -> None:
-        for end in ends:
-            self._open.discard(end)
-            os.close(end)
+        for each in ends:
+            self._open.discard(each)
+            os.close(each)
 
 
 @contextmanager
@@ -274,8 +322,7 @@ def _started(  # noqa: PLR0913 - what a program starts with
             try:
                 yield process
             finally:
-                if process.poll() is None:
-                    process.kill()
+                end(process)
 
 
 def _bubblewrap() -> str | None:

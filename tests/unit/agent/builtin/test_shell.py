@@ -235,7 +235,7 @@ def test_python_gets_its_program_as_it_is(context: Context, workspace: Path) -> 
         ("mkdir .vscode", ".vscode"),
         ("echo x >> .git/config", ".git/config"),
         ("echo x > .git/hooks/post-checkout", ".git/hooks/post-checkout"),
-        ("git init -q sub; echo x > notes.txt", None),
+        ("mkdir sub; echo x > sub/.envrc; echo x > notes.txt", None),
     ],
 )
 def test_a_change_of_what_others_obey_is_told(

@@ -126,7 +126,7 @@ def test_descendants_are_counted_with_their_memory() -> None:
         until = time.monotonic() + 20
         while (found := descendants(running.pid)).processes < 4 and time.monotonic() < until:
             time.sleep(0.01)
-        process._end(running)
+        process.end(running)
     assert found.processes == 4
     assert found.memory > 0
     assert descendants(running.pid) == Crowd(0, 0)
