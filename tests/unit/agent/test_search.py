@@ -141,7 +141,9 @@ def test_nothing_is_no_search(search: Search, home: Home, text: str) -> None:
         search.find(home.operator, text)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 @given(
     said=st.text("가나다기다abAB \"'`%_*()-:", min_size=1, max_size=12),
     words=st.lists(
