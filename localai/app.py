@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from localai.infer.parking import Parking
     from localai.infer.remote import Server
     from localai.infer.route import Route
+    from localai.notify.service import Notify
     from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
     from localai.rag.exchange import Exchange
@@ -109,6 +111,8 @@ class App:
 
     def close(self) -> None:
         """Give back what was opened."""
+        if notify := self.__dict__.get("notify"):
+            notify.close()
         if engines := self.__dict__.get("engines"):
             engines.close()
         for name in ("server", "qdrant"):
@@ -214,7 +218,29 @@ class App:
             grant_s=self.settings[keys.APPROVALS_GRANT],
             pending=self.settings[keys.APPROVALS_PENDING],
             proof=self.codes.claim if self._mode == "strict" else None,
+            announce=self.notify.announce if self._is_telling else None,
         )
+
+    @property
+    def _is_telling(self) -> bool:
+        """Whether anybody is told: without channels nothing of it is loaded."""
+        names = ("smtp.host", "slack.enabled", "webhook.url", "apprise.enabled", "terminal")
+        is_set = any(self.settings[keys.named(f"notify.{name}")] for name in names)
+        return is_set and self.settings[keys.NOTIFY_ENABLED]
+
+    @cached_property
+    def notify(self) -> "Notify":
+        """What people are told."""
+        from localai.notify.build import build
+
+        def sweep() -> int:
+            return self.approvals.sweep()
+
+        flags = [f"--set={key}={value}" for key, value in self._flags.items()]
+        home = [f"--home={self.directories.config}"] if self.directories.is_own_home else []
+        command = [sys.executable, "-m", "localai", *home, *flags, "notify", "run", "--once"]
+        stands_on = (self.settings, self.secrets, self.database, self.clock)
+        return build(*stands_on, self.directories, self.rbac.require, sweep, command)
 
     @cached_property
     def tools(self) -> "Registry":

@@ -35,6 +35,7 @@ NOUNS = {
     "roles": "What users may do.",
     "keys": "API keys: who calls from elsewhere.",
     "audit": "Read and prove the audit.",
+    "notify": "What people are told: mail, Slack, webhooks.",
     "config": "See and change settings.",
     "secrets": "Store secrets outside of settings.",
 }

@@ -21,6 +21,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # What a command that only reads the database never loads.
 HEAVY = {
     "alembic",
+    "apprise",
     "fastembed",
     "gguf",
     "httpcore",
@@ -44,10 +45,11 @@ HEAVIER_THAN_HELP = {"cryptography", "psutil", "pysqlite3", "sqlalchemy", "sqlit
 # Each foreign library and the file, the files or the folder that wrap it.
 WRAPPED = {
     "alembic": {"migrations"},
+    "apprise": {"notify/apprise_urls.py"},
     "cryptography": {"core/vault.py"},
     "fastembed": {"rag/embed.py", "rag/rerank.py"},
     "gguf": {"infer/gguf_file.py"},
-    "jinja2": {"infer/prompt.py"},
+    "jinja2": {"infer/prompt.py", "notify/message.py"},
     "keyring": {"core/keychain.py"},
     "docx": {"rag/formats/office.py"},
     "lxml": {"rag/formats/archive.py"},
@@ -81,6 +83,7 @@ DEFERRED = {
     "cli/main.py": "the version is read when it is asked for",
     "core/db.py": "the migrations are loaded when the schema is old",
     "core/secrets.py": "a keyring or a vault is loaded by homes that use it",
+    "notify/channels.py": "Apprise is an extra, loaded where it is used",
     "rag/store.py": "the client is loaded where a server holds the collection",
     "rag/index.py": "one of two Qdrant engines is loaded, the one that is there",
 }
