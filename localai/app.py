@@ -228,6 +228,11 @@ class App:
         is_set = any(self.settings[keys.named(f"notify.{name}")] for name in names)
         return is_set and self.settings[keys.NOTIFY_ENABLED]
 
+    def send_in_background(self) -> None:
+        """Tell people what is due for as long as this process lives, beside its work."""
+        if self._is_telling:
+            self.notify.drain_in_background(is_heard=sys.stderr.isatty())
+
     @cached_property
     def notify(self) -> "Notify":
         """What people are told."""

@@ -51,7 +51,7 @@ class _Handler:
     def __init__(self, post: Post) -> None:
         self._post = post
 
-    async def handle_MAIL(
+    async def handle_MAIL(  # noqa: N802 - as aiosmtpd calls it
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any
     ) -> str:
         self._post.tried += 1
@@ -59,7 +59,7 @@ class _Handler:
         envelope.mail_from = address
         return "250 OK"
 
-    async def handle_RCPT(
+    async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any
     ) -> str:
         said = self._post.rcpt(address)
@@ -67,7 +67,9 @@ class _Handler:
             envelope.rcpt_tos.append(address)
         return said
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
         await self._misbehave("data", server)
         said = self._post.data(self._post.tried)
         if said.startswith("250"):

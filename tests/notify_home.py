@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from localai.core.clock import Clock
@@ -66,6 +67,12 @@ def notice(event: str = "requested", channel: str = "mail", **changes: Any) -> N
         error=None,
         facts=json.loads(facts_of(row)),
     )
+
+
+@cache
+def templates(language: str) -> Templates:
+    """Our own templates; reading them takes longer than filling them."""
+    return Templates(Path("/nowhere"), language)
 
 
 @dataclass
@@ -144,10 +151,20 @@ def room(
     plan, fake = plan or Plan(("mail",)), Fake()
     channels = Told(fake)
     outbox = Outbox(database, clock, plan.when, uniform)
-    templates = Templates(home.config / "templates", "en")
+    made = Templates(home.config / "templates", "en")
     lock = home.data / "notify.lock"
-    drain = Drain(outbox, channels, plan, templates, clock, lock, batch_s=batch_s, sweep=sweep)
-    notify = Notify(database, outbox, drain, channels, plan, templates, lambda *_: None, NOTHING)
+    drain = Drain(outbox, channels, plan, made, clock, lock, batch_s=batch_s, sweep=sweep)
+    notify = Notify(
+        database,
+        outbox,
+        drain,
+        channels,
+        plan,
+        templates,
+        lambda *_: None,
+        home.config / "notify.toml",
+        NOTHING,
+    )
     return Room(database, clock, fake, outbox, drain, notify)
 
 

@@ -295,6 +295,10 @@ def _answered(host: str, guard: _Guard) -> Iterator[None]:
             raise kind(f"{host} did not answer in time") from error
         what = "broke off" if guard.is_connected else "cannot be reached"
         raise kind(f"{host} {what}") from error
+    except Unavailable as error:  # of the deadline, or of the resolver
+        if guard.is_connected:
+            raise Unanswered(f"{host} did not answer in time") from error
+        raise
 
 
 def _authority(at: Address) -> str:

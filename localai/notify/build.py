@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from localai.core import log
 from localai.core import settings as keys
@@ -34,7 +35,8 @@ def build(  # noqa: PLR0913 - what the room stands on
     tls: ssl.SSLContext | None = None,
 ) -> Notify:
     """The room of one home; `command` sends what is due, in a process of its own."""
-    planned = _plan(settings, directories)
+    file = directories.config / "notify.toml"
+    planned = _plan(settings, file)
     outbox = Outbox(database, clock, planned.when)
     channels = Channels(settings, secrets, clock, tls)
     templates = Templates(directories.config / "templates", settings[keys.NOTIFY_LANGUAGE])
@@ -48,13 +50,13 @@ def build(  # noqa: PLR0913 - what the room stands on
         batch_s=settings[keys.NOTIFY_BATCH],
         sweep=sweep,
     )
-    return Notify(database, outbox, drain, channels, planned, templates, require, command)
+    return Notify(database, outbox, drain, channels, planned, templates, require, file, command)
 
 
-def _plan(settings: Settings, directories: Directories) -> Plan:
+def _plan(settings: Settings, file: Path) -> Plan:
     """By notify.toml; where that cannot be read, everybody is told, and the doctor says why."""
     try:
-        found: tuple[Route, ...] = routes.read(directories.config / "notify.toml")
+        found: tuple[Route, ...] = routes.read(file)
     except Invalid as error:
         log.logger.error("notify.routes", extra={"fields": {"error": error.message}})
         found = (Route(),)

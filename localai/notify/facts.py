@@ -38,7 +38,7 @@ def _arguments(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             _cut(text, len(arguments[name]) if isinstance(arguments[name], str) else None),
         )
     if more := len(arguments) - len(some):
-        yield "...", f"[{more} more]"
+        yield "...", f"[+{more}]"
 
 
 def _bounded(value: Any) -> Any:
@@ -56,4 +56,4 @@ def _cut(text: str, whole: int | None = None) -> str:
     text = redact(text[:_LOOKED_AT])
     if len(text) <= MOST_TEXT:
         return text
-    return f"{text[:MOST_TEXT]} [... {max(size, len(text)) - MOST_TEXT} characters more]"
+    return f"{text[:MOST_TEXT]} [... +{max(size, len(text)) - MOST_TEXT}]"

@@ -93,9 +93,10 @@ def view(notice: Notice, words: Mapping[str, Any]) -> dict[str, Any]:
         "by": _named(told.get("by") or ""),
         "risk": words["risk"][notice.risk],
     }
-    plain["who"] = words["who"][told["requester_kind"]] % plain
-    kind = "unused" if event == "timeout" and told.get("decided_by") else "lead"
+    kind = told["requester_kind"]
+    plain |= {name: words[name][kind] % plain for name in ("who", "asks")}
     said = words[event]
+    lead = "unused" if event == "timeout" and told.get("decided_by") else "lead"
     is_open = event in {"requested", "escalated"}
     return {
         **plain,
@@ -104,11 +105,11 @@ def view(notice: Notice, words: Mapping[str, Any]) -> dict[str, Any]:
         "is_open": is_open,
         "word": said["word"],
         "subject": said["subject"] % plain,
-        "lead": said[kind] % plain,
+        "lead": said[lead] % plain,
         "facts": list(_facts(told, plain, words["label"], is_open=is_open)),
         "arguments": [(_shown(name), _shown(text)) for name, text in told["arguments"]],
         "claim": _shown(told["reason"]) if is_open else "",
-        "claims": words["claims"][told["requester_kind"]],
+        "claims": words["claims"][kind],
         "is_mixed": any(map(is_mixed_script, _texts(told))),
         "commands": [command.format(notice.approval) for command in _COMMANDS[event]],
     }

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from localai.notify.facts import facts_of
 from localai.notify.message import Templates
 from localai.notify.outbox import Outbox
 from localai.notify.records import (
+    DIGEST,
     EVENTS,
     ChannelStatus,
     Message,
@@ -49,6 +51,7 @@ class Notify:
         plan: Plan,
         templates: Templates,
         require: Callable[[Actor, str], None],
+        routes_file: Path,
         command: Sequence[str],
     ) -> None:
         self._database = database
@@ -58,7 +61,8 @@ class Notify:
         self._plan = plan
         self._templates = templates
         self._require = require
-        self._command = command
+        self._routes_file = routes_file
+        self._command = [*command]
         self._thread: Thread | None = None
 
     def announce(self, connection: sa.Connection, change: str, row: Mapping[str, Any]) -> None:
@@ -124,6 +128,12 @@ class Notify:
                 self._standing(name, found.get(name), errors.get(name)) for name in names
             ),
         )
+
+    def check(self) -> None:
+        """Invalid where notify.toml or a template of the operator's does not work."""
+        routes.read(self._routes_file)
+        for event in (*EVENTS, DIGEST):
+            self._templates.strict("0" * 16, _samples(event, "mail", None))
 
     def _standing(self, name: str, row: Any, error: str | None) -> ChannelStatus:
         return ChannelStatus(
@@ -208,7 +218,7 @@ class Notify:
 
 
 def _samples(event: str, channel: str, row: Mapping[str, Any] | None) -> Sequence[Notice]:
-    if event == "digest":
+    if event == DIGEST:
         return [sample.notice(each, channel) for each in ("requested", "escalated", "approved")]
     if event not in EVENTS:
         message = f"there is no event {event!r}"

@@ -7,6 +7,7 @@ have, so the message keeps its id.
 
 import base64
 import contextlib
+import re
 import smtplib
 import socket
 import ssl
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from threading import Timer
 from typing import Any, Final
 
 from localai.core.errors import Invalid
-from localai.core.escape import is_hidden, visible
+from localai.core.escape import visible
 from localai.core.redact import remember
 from localai.notify.post import is_loopback
 from localai.notify.records import Failure, Message
@@ -31,6 +32,7 @@ _LONGEST_S: Final = 60.0
 _MOST_REPLIES: Final = 65_536
 _MOST_SAID: Final = 300
 _PERMANENT: Final = 500
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True)
@@ -204,9 +206,7 @@ def addresses(text: str, where: str) -> tuple[str, ...]:
     """The addresses between commas; Invalid where one is none."""
     found = tuple(each.strip() for each in text.split(",") if each.strip())
     for each in found:
-        name, _, domain = each.partition("@")
-        is_plain = parseaddr(each)[1] == each and not any(map(is_hidden, each))
-        if not (is_plain and name and domain and each.isascii() and "@" not in domain):
+        if not _ADDRESS.fullmatch(each):
             message = f"{visible(each)} of {where} is no address"
             raise Invalid(message, hint=f"ai config set {where} you@example.org")
     return found
