@@ -109,6 +109,12 @@ class Told(Channels):
     def __getitem__(self, name: str) -> Fake:
         return self.fake
 
+    def leads_to(self, name: str) -> str:
+        return f"the fake {name}"
+
+    def problem(self, name: str) -> str | None:
+        return None
+
 
 @dataclass
 class Room:

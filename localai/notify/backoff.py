@@ -22,19 +22,10 @@ def wait_s(tries: int, uniform: Callable[[float, float], float]) -> float:
     return uniform(_SHORTEST_S, min(bound, _LONGEST_S))
 
 
-def next_us(
-    now_us: int,
-    first_us: int,
-    tries: int,
-    uniform: Callable[[float, float], float],
-    asked_s: float | None = None,
-) -> int | None:
-    """The moment of the next try, not before `asked_s` seconds; None once the day is over.
+def next_us(now_us: int, first_us: int, waiting_s: float) -> int | None:
+    """The moment of the next try of what was tried first at `first_us`; None once its day is over.
 
     The last try is at the end of the day.
     """
     end_us = first_us + GIVES_UP_S * 1_000_000
-    if now_us >= end_us:
-        return None
-    waiting_s = max(wait_s(tries, uniform), asked_s or 0)
-    return min(now_us + int(waiting_s * 1_000_000), end_us)
+    return min(now_us + int(waiting_s * 1_000_000), end_us) if now_us < end_us else None

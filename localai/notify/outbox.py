@@ -19,7 +19,7 @@ from localai.core.db import Database
 from localai.core.ids import new_id
 from localai.core.redact import redact
 from localai.notify import rows
-from localai.notify.backoff import next_us
+from localai.notify.backoff import next_us, wait_s
 from localai.notify.records import Failure, Notice
 
 MOST_AT_ONCE: Final = 50
@@ -153,8 +153,12 @@ class Outbox:
         error = redact(f"{failure.message}{_because(failure)}")[:_MOST_ERROR]
         with self._database.transaction() as connection:
             leased = connection.execute(rows.LEASED, {"of": batch.id}).all()
-            for row in leased:
-                connection.execute(rows.RETURN, self._returned(row, failure, error))
+            # One wait for all: else the shortest of many would call on the server ever more often.
+            fewest = min((row.attempts for row in leased), default=1)
+            wait = max(wait_s(fewest, self._uniform), failure.retry_after_s or 0)
+            returned = [self._returned(row, failure, wait, error) for row in leased]
+            if returned:
+                connection.execute(rows.RETURN, returned)
             label = {"channel": batch.channel, "result": "failed"}
             count(connection, NOTIFICATIONS, label, len(leased))
         log.logger.warning(
@@ -170,9 +174,9 @@ class Outbox:
             },
         )
 
-    def _returned(self, row: Any, failure: Failure, error: str) -> dict[str, Any]:
+    def _returned(self, row: Any, failure: Failure, wait: float, error: str) -> dict[str, Any]:
         now, asked = self._clock.now_us(), failure.retry_after_s
-        due = next_us(now, row.first_us, row.attempts, self._uniform, asked)
+        due = next_us(now, row.first_us, wait)
         is_over = failure.is_permanent or due is None
         due = now if due is None else self._when(due, row.event, row.risk, row.channel)
         return {
@@ -193,7 +197,7 @@ class Outbox:
         dead = [row.id for row in held if lease.is_dead(row.lease, self._clock)]
         if dead or is_useless:
             with self._database.transaction() as connection:
-                connection.execute(rows.FREE, {"ids": dead, "before": now})
+                connection.execute(rows.FREE, {"ids": dead})
                 connection.execute(rows.DROP, {"now": now})
 
     def prune(self) -> None:

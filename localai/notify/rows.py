@@ -77,9 +77,7 @@ RETURN = (
 )
 HELD = sa.select(n.c.id, n.c.lease).where(n.c.state == "leased")
 FREE = (
-    sa.update(n)
-    .where(n.c.id.in_(_IDS), n.c.state == "leased")
-    .values(state="queued", due_us=sa.bindparam("before", type_=sa.BigInteger), lease=None)
+    sa.update(n).where(n.c.id.in_(_IDS), n.c.state == "leased").values(state="queued", lease=None)
 )
 _USELESS = (_QUEUED, n.c.until_us <= _NOW)
 USELESS = sa.select(sa.exists().where(*_USELESS))

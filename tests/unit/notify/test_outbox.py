@@ -165,6 +165,7 @@ def test_a_lease_of_a_dead_process_is_taken_back_and_its_message_keeps_its_id(
         batch = told.outbox.take("mail", gathers=True, apart_s=0)
     assert batch is not None
     assert told.drain.look(()).sent == 0
+    told.clock.advance(1)
     told.change(2)
     told.drain.look(("mail",))
     told.clock.advance(1)
