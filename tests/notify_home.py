@@ -166,7 +166,7 @@ def room(
         drain,
         channels,
         plan,
-        templates,
+        made,
         lambda *_: None,
         home.config / "notify.toml",
         NOTHING,
