@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from localai.infer.parking import Parking
     from localai.infer.remote import Server
     from localai.infer.route import Route
+    from localai.notify.announcer import Announcer
+    from localai.notify.outbox import Outbox
+    from localai.notify.plan import Plan
     from localai.notify.service import Notify
     from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
@@ -218,7 +221,7 @@ class App:
             grant_s=self.settings[keys.APPROVALS_GRANT],
             pending=self.settings[keys.APPROVALS_PENDING],
             proof=self.codes.claim if self._mode == "strict" else None,
-            announce=self.notify.announce if self._is_telling else None,
+            announce=self._announcer.announce if self._is_telling else None,
         )
 
     @property
@@ -238,14 +241,37 @@ class App:
         """What people are told."""
         from localai.notify.build import build
 
-        def sweep() -> int:
-            return self.approvals.sweep()
+        stands_on = (self.settings, self.secrets, self.database, self.clock, self.directories)
+        return build(
+            *stands_on,
+            plan=self._notify_plan,
+            outbox=self._outbox,
+            announcer=self._announcer,
+            require=self.rbac.require,
+            sweep=lambda: self.approvals.sweep(),  # noqa: PLW0108 - which itself announces
+        )
+
+    @cached_property
+    def _announcer(self) -> "Announcer":
+        from localai.notify.announcer import Announcer
 
         flags = [f"--set={key}={value}" for key, value in self._flags.items()]
         home = [f"--home={self.directories.config}"] if self.directories.is_own_home else []
         command = [sys.executable, "-m", "localai", *home, *flags, "notify", "run", "--once"]
-        stands_on = (self.settings, self.secrets, self.database, self.clock)
-        return build(*stands_on, self.directories, self.rbac.require, sweep, command)
+        lock = self.directories.data / "notify.lock"
+        return Announcer(self._outbox, self._notify_plan, lock, command)
+
+    @cached_property
+    def _outbox(self) -> "Outbox":
+        from localai.notify.outbox import Outbox
+
+        return Outbox(self.database, self.clock, self._notify_plan.when)
+
+    @cached_property
+    def _notify_plan(self) -> "Plan":
+        from localai.notify.plan import plan
+
+        return plan(self.settings, self.directories.config / "notify.toml")
 
     @cached_property
     def tools(self) -> "Registry":

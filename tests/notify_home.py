@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ from localai.core.db import Database
 from localai.core.directories import Directories
 from localai.core.secrets import Secrets
 from localai.core.settings import Settings
+from localai.notify.announcer import Announcer
 from localai.notify.build import build
 from localai.notify.channels import Channels
 from localai.notify.drain import Drain
 from localai.notify.facts import facts_of
 from localai.notify.message import Templates
 from localai.notify.outbox import Outbox
+from localai.notify.plan import Plan
+from localai.notify.plan import plan as plan_of
 from localai.notify.records import Failure, Message, Notice
-from localai.notify.routes import Plan
 from localai.notify.service import Notify
 
 SECOND = 1_000_000
@@ -126,12 +128,13 @@ class Room:
     outbox: Outbox
     drain: Drain
     notify: Notify
+    announcer: Announcer
 
     def change(self, number: int = 0, change: str = "approval.requested", **changes: Any) -> None:
         """Something happens to a request."""
         at = {"at_us": self.clock.now_us(), "expires_us": self.clock.now_us() + 300 * SECOND}
         with self.database.transaction() as connection:
-            self.notify.announce(connection, change, request(number, **(at | changes)))
+            self.announcer.announce(connection, change, request(number, **(at | changes)))
 
     def rows(self) -> list[Any]:
         """Every row, oldest first."""
@@ -160,25 +163,24 @@ def room(
     made = Templates(home.config / "templates", "en")
     lock = home.data / "notify.lock"
     drain = Drain(outbox, channels, plan, made, clock, lock, batch_s=batch_s, sweep=sweep)
-    notify = Notify(
-        database,
-        outbox,
-        drain,
-        channels,
-        plan,
-        made,
-        lambda *_: None,
-        home.config / "notify.toml",
-        NOTHING,
-    )
-    return Room(database, clock, fake, outbox, drain, notify)
+    announcer = Announcer(outbox, plan, lock, NOTHING)
+    file, hand_on = home.config / "notify.toml", announcer.hand_on
+    notify = Notify(database, outbox, drain, channels, plan, made, _anybody, file, hand_on)
+    return Room(database, clock, fake, outbox, drain, notify, announcer)
+
+
+def _anybody(*_: object) -> None:
+    """Everybody may do everything."""
 
 
 def configured(
-    database: Database, home: Directories, clock: Clock, settings: Mapping[str, str], **rest: Any
-) -> Notify:
-    """The room as an app builds it, with these settings."""
-    secrets = Secrets(home, rest.pop("secrets", {}))
+    database: Database, home: Directories, clock: Clock, settings: Mapping[str, str]
+) -> tuple[Notify, Announcer]:
+    """The room as an app builds it with these settings, and what enqueues."""
     made = Settings(home.config_file, flags=settings, environment={})
-    make = partial(build, made, secrets, database, clock, home, lambda *_: None, lambda: None)
-    return make(NOTHING, **rest)
+    planned = plan_of(made, home.config / "notify.toml")
+    outbox = Outbox(database, clock, planned.when)
+    announcer = Announcer(outbox, planned, home.data / "notify.lock", NOTHING)
+    rooms = {"plan": planned, "outbox": outbox, "announcer": announcer}
+    stands_on = (made, Secrets(home, {}), database, clock, home)
+    return build(*stands_on, **rooms, require=_anybody, sweep=lambda: None), announcer

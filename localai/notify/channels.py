@@ -10,36 +10,12 @@ from localai.core.escape import visible
 from localai.core.secrets import Secrets
 from localai.core.settings import Settings
 from localai.notify.console import Terminal
+from localai.notify.plan import configured
 from localai.notify.post import Post
 from localai.notify.records import CHANNELS, Channel
-from localai.notify.routes import Plan, Route
 from localai.notify.slack import Slack
 from localai.notify.smtp import PORTS, Server, Smtp, addresses
 from localai.notify.webhook import Webhook
-
-
-def configured(settings: Settings) -> tuple[str, ...]:
-    """The names of the channels that are set up; none where notifications are switched off."""
-    if not settings[keys.NOTIFY_ENABLED]:
-        return ()
-    is_set = {
-        "mail": bool(settings[keys.NOTIFY_SMTP_HOST]),
-        "slack": settings[keys.NOTIFY_SLACK_ENABLED],
-        "webhook": bool(settings[keys.NOTIFY_WEBHOOK_URL]),
-        "terminal": settings[keys.NOTIFY_TERMINAL],
-        "apprise": settings[keys.NOTIFY_APPRISE_ENABLED],
-    }
-    return tuple(name for name in CHANNELS if is_set[name])
-
-
-def plan(settings: Settings, routes: tuple[Route, ...]) -> Plan:
-    """Who is told what and when, by these settings."""
-    return Plan(
-        configured(settings),
-        routes,
-        settings[keys.NOTIFY_QUIET_HOURS],
-        settings[keys.NOTIFY_ESCALATE_AFTER],
-    )
 
 
 class Channels:

@@ -14,11 +14,12 @@ from localai.core import log
 from localai.core.clock import Clock
 from localai.core.errors import LocalaiError
 from localai.core.files import claimed, private_dir
+from localai.notify.announcer import is_held
 from localai.notify.channels import Channels
 from localai.notify.message import Templates
 from localai.notify.outbox import Batch, Outbox
+from localai.notify.plan import Plan
 from localai.notify.records import Failure, Pass
-from localai.notify.routes import Plan
 
 LINGERS_S: Final = 120
 _LOOKS_S: Final = 2.0
@@ -55,10 +56,7 @@ class Drain:
     @property
     def is_held(self) -> bool:
         """Whether some process is at it."""
-        if not self._lock.exists():
-            return False
-        with claimed(self._lock) as is_mine:
-            return not is_mine
+        return is_held(self._lock)
 
     def forever(self, tell: Callable[[Pass], None], *, is_heard: bool) -> None:
         """Send what becomes due until `is_over`; the terminal is rung where it `is_heard`."""

@@ -1,4 +1,4 @@
-"""Which channels are told of which events, and when; pure over what is configured.
+"""Which channels are told of which events: the operator's notify.toml, read and checked.
 
 Without a notify.toml, every channel that is set up is told of everything. With one, a channel is
 told what a route gives it:
@@ -12,27 +12,14 @@ What a route leaves out, it does not restrict.
 """
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from localai.core.clock import Hours
 from localai.core.errors import Invalid
-from localai.notify.outbox import Planned
 from localai.notify.records import CHANNELS, EVENTS, RISKS
 
-_SECOND = 1_000_000
-_BELL_S = 300
 _NAMES = {"events": EVENTS, "risks": RISKS, "channels": CHANNELS}
-# Machines sleep at no time, and a bell is heard by those who are there.
-_QUIET = frozenset({"mail", "slack", "apprise"})
-_OF_STATES = {
-    "approval.requested": "requested",
-    "approval.approved": "approved",
-    "approval.rejected": "rejected",
-    "approval.expired": "timeout",
-}
 
 
 @dataclass(frozen=True)
@@ -46,50 +33,6 @@ class Route:
     def leads_to(self, channel: str, event: str, risk: str) -> bool:
         """Tell whether the channel is told of it."""
         return channel in self.channels and event in self.events and risk in self.risks
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Who is told what and when: `channels` are those that are set up."""
-
-    channels: Collection[str]
-    routes: Sequence[Route] = (Route(),)
-    quiet: Hours | None = None
-    escalate_s: int | None = None
-
-    def notices(self, change: str, told: Mapping[str, Any], now_us: int) -> Iterator[Planned]:
-        """What is to be told of a request's change, as the audit names it."""
-        event, risk = _OF_STATES.get(change), told["risk"]
-        if event is None:
-            return
-        for channel in self._channels(event, risk):
-            # A bell that rings later than this rings for nobody.
-            until = now_us + _BELL_S * _SECOND if channel == "terminal" else None
-            yield Planned(event, channel, now_us, until)
-        if event == "requested" and self.escalate_s is not None:
-            late = now_us + self.escalate_s * _SECOND
-            for channel in self._channels("escalated", risk):
-                yield Planned("escalated", channel, late, told["expires_us"])
-
-    def when(self, at_us: int, event: str, risk: str, channel: str) -> int:
-        """The moment, or the end of the quiet hours that it is in; what is urgent does not wait."""
-        is_urgent = risk == "critical" or event == "escalated"
-        if self.quiet is None or is_urgent or channel not in _QUIET:
-            return at_us
-        return self.quiet.over(at_us)
-
-    def _channels(self, event: str, risk: str) -> list[str]:
-        return [
-            channel
-            for channel in CHANNELS
-            if channel in self.channels
-            and any(route.leads_to(channel, event, risk) for route in self.routes)
-        ]
-
-
-def decides(change: str) -> bool:
-    """Tell whether a change ends the wait for a decision."""
-    return change.partition(".")[2] in {"approved", "rejected", "expired", "cancelled"}
 
 
 def read(file: Path) -> tuple[Route, ...]:

@@ -1,4 +1,4 @@
-"""Notifications of one home: enqueued by other rooms' changes, sent, shown, tried, retried."""
+"""Notifications of one home: sent, shown, tried, retried."""
 
 import os
 import sys
@@ -7,19 +7,17 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
-import sqlalchemy as sa
-
 from localai.core.clock import rfc3339
-from localai.core.db import Database, after_commit, is_first
+from localai.core.db import Database, after_commit
 from localai.core.errors import Invalid, NotFound
 from localai.core.ids import check_prefix, new_id, only
 from localai.core.records import Page
 from localai.notify import routes, rows, sample
 from localai.notify.channels import Channels
 from localai.notify.drain import Drain
-from localai.notify.facts import facts_of
 from localai.notify.message import Templates
 from localai.notify.outbox import Outbox
+from localai.notify.plan import Plan
 from localai.notify.records import (
     DIGEST,
     EVENTS,
@@ -31,7 +29,6 @@ from localai.notify.records import (
     Sent,
     Status,
 )
-from localai.notify.routes import Plan
 from localai.rbac.permissions import Actor
 
 STATES: Final = ("queued", "leased", "sent", "dead")
@@ -40,7 +37,7 @@ _JOIN_S: Final = 5.0
 
 
 class Notify:
-    """What is told. `command` starts a process that sends what is due and ends."""
+    """What is told; `hand_on` lets another process send what is due."""
 
     def __init__(  # noqa: PLR0913 - what the room stands on
         self,
@@ -52,7 +49,7 @@ class Notify:
         templates: Templates,
         require: Callable[[Actor, str], None],
         routes_file: Path,
-        command: Sequence[str],
+        hand_on: Callable[[], None],
     ) -> None:
         self._database = database
         self._outbox = outbox
@@ -62,30 +59,8 @@ class Notify:
         self._templates = templates
         self._require = require
         self._routes_file = routes_file
-        self._command = [*command]
+        self._hand_on = hand_on
         self._thread: Thread | None = None
-
-    def announce(self, connection: sa.Connection, change: str, row: Mapping[str, Any]) -> None:
-        """Enqueue what is to be told of a request's change, in the transaction of the change."""
-        if routes.decides(change):
-            self._outbox.withdraw(connection, row["id"])
-        now = row["at_us"]
-        if planned := list(self._plan.notices(change, row, now)):
-            told = {"approval": row["id"], "risk": row["risk"], "facts": facts_of(row)}
-            self._outbox.enqueue(connection, told, planned)
-            if self._thread is None and is_first(connection, "notify"):
-                after_commit(connection, self.hand_on)
-
-    def hand_on(self) -> None:
-        """Let another process send what is due, unless one is at it; takes a millisecond."""
-        if self._drain.is_held:
-            return
-        # It outlives this command and its terminal, and says in the log what it has to say. The
-        # key of an API user is not its business: it sends for the home.
-        own = {key: value for key, value in os.environ.items() if key != "LOCALAI_API_KEY"}
-        nothing = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
-        program, *_ = self._command
-        os.posix_spawn(program, self._command, own, file_actions=nothing, setsid=True)
 
     def drain_in_background(self, *, is_heard: bool = False) -> None:
         """Send what becomes due for as long as this process lives, beside its work."""
@@ -180,7 +155,7 @@ class Notify:
             if revived is None:
                 message = f"{found} does not wait, and is not dead"
                 raise Invalid(message, hint="ai notify list --status dead")
-            after_commit(connection, self.hand_on)
+            after_commit(connection, self._hand_on)
         return rows.notice(revived)
 
     def dead(self, actor: Actor) -> Sequence[str]:

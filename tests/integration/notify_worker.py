@@ -19,13 +19,12 @@ def work(folder: Path, port: int, first: int, count: int) -> None:
         "notify.smtp.to": "you@example.org",
         "notify.batch": "0",
     }
-    notify = configured(home.database, home.directories, Clock(), settings)
-    notify._command = ["/bin/true"]
+    notify, announcer = configured(home.database, home.directories, Clock(), settings)
     now = home.clock.now_us()
     for number in range(first, first + count):
         with home.database.transaction() as connection:
             row = request(number, at_us=now, expires_us=now + 300 * SECOND)
-            notify.announce(connection, "approval.requested", row)
+            announcer.announce(connection, "approval.requested", row)
         print(number, flush=True)
     print("enqueued", flush=True)
     drain = notify._drain

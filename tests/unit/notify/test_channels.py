@@ -13,7 +13,8 @@ from localai.core.errors import Invalid, NotFound, Unavailable
 from localai.core.secrets import Secrets
 from localai.core.settings import Settings
 from localai.notify.apprise_urls import Apprise
-from localai.notify.channels import Channels, configured
+from localai.notify.channels import Channels
+from localai.notify.plan import configured
 from localai.notify.records import Failure
 from localai.notify.smtp import Smtp
 

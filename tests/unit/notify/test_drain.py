@@ -14,8 +14,8 @@ from localai.core.errors import Unavailable
 from localai.core.files import claimed
 from localai.core.redact import remember
 from localai.notify.backoff import GIVES_UP_S
+from localai.notify.plan import Plan
 from localai.notify.records import Failure, Pass
-from localai.notify.routes import Plan
 
 HOUR = 3600
 IS_FULL = os.environ.get("PROVE") == "1"

@@ -8,8 +8,8 @@ from localai.core import lease
 from localai.core.db import Database
 from localai.core.directories import Directories
 from localai.notify.outbox import MOST_AT_ONCE
+from localai.notify.plan import Plan
 from localai.notify.records import Failure
-from localai.notify.routes import Plan
 
 
 class StopError(Exception):
@@ -19,7 +19,7 @@ class StopError(Exception):
 def test_what_is_rolled_back_is_not_told(told: Room) -> None:
     """The row is a part of its cause's transaction."""
     with pytest.raises(StopError), told.database.transaction() as connection:
-        told.notify.announce(connection, "approval.requested", _request(told))
+        told.announcer.announce(connection, "approval.requested", _request(told))
         raise StopError
     assert told.rows() == []
 

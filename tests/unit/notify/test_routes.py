@@ -8,8 +8,9 @@ from notify_home import request
 
 from localai.core.clock import Hours
 from localai.core.errors import Invalid
+from localai.notify.plan import Plan
 from localai.notify.records import CHANNELS, EVENTS
-from localai.notify.routes import Plan, Route, read
+from localai.notify.routes import Route, read
 
 SECOND = 1_000_000
 

@@ -14,8 +14,8 @@ from notify_home import Room, configured, request, room
 from localai.core.db import Database
 from localai.core.directories import Directories
 from localai.core.errors import Denied, Invalid, NotFound
+from localai.notify.plan import Plan
 from localai.notify.records import Failure
-from localai.notify.routes import Plan
 from localai.rbac.permissions import Actor
 
 KIM = Actor("kim")
@@ -41,7 +41,7 @@ def test_a_test_is_sent_past_the_outbox_and_tells_the_answer(
     post: Post, database: Database, home: Directories, clock: TurnableClock
 ) -> None:
     """A person waits for it."""
-    notify = configured(database, home, clock, _mail(post))
+    notify, _ = configured(database, home, clock, _mail(post))
     assert notify.test(KIM, "mail").answer == "250 2.0.0 queued"
     assert "This is a sample" in str(post.taken[0].parsed.get_body(("plain",)))
     post.data = lambda _: "554 spam"
@@ -57,7 +57,7 @@ def test_a_preview_shows_what_would_be_sent_and_sends_nothing(
     event: str, post: Post, database: Database, home: Directories, clock: TurnableClock
 ) -> None:
     """Of every event, in the language that is set."""
-    notify = configured(database, home, clock, _mail(post, **{"notify.language": "ko"}))
+    notify, _ = configured(database, home, clock, _mail(post, **{"notify.language": "ko"}))
     found = notify.preview(KIM, event, "mail")
     assert found.subject.startswith("[localai] ")
     assert "To: you@example.org" in found.sent_as
@@ -69,7 +69,7 @@ def test_a_preview_of_a_request_shows_that_request(
     post: Post, database: Database, home: Directories, clock: TurnableClock
 ) -> None:
     """As it would be told."""
-    notify = configured(database, home, clock, _mail(post))
+    notify, _ = configured(database, home, clock, _mail(post))
     row = request(7, arguments={"path": "report.txt"})
     assert "report.txt" in notify.preview(KIM, "requested", "mail", row).text
     with pytest.raises(NotFound, match="no event"):
@@ -80,10 +80,12 @@ def test_the_status_tells_what_waits_what_died_and_why(
     database: Database, home: Directories, clock: TurnableClock
 ) -> None:
     """By channel, those too that are no longer set up."""
-    made = configured(database, home, clock, {"notify.webhook.url": "https://example.org/"})
+    made, announcer = configured(
+        database, home, clock, {"notify.webhook.url": "https://example.org/"}
+    )
     with database.transaction() as connection:
         for number in range(3):
-            made.announce(connection, "approval.requested", request(number))
+            announcer.announce(connection, "approval.requested", request(number))
     clock.advance(5)
     batch = made._outbox.take("webhook", gathers=False, apart_s=0)
     assert batch is not None
@@ -91,7 +93,7 @@ def test_the_status_tells_what_waits_what_died_and_why(
     (webhook,) = made.status(KIM).channels
     assert (webhook.waiting, webhook.dead, webhook.last_error) == (2, 1, "410 gone")
     assert webhook.problem == "the secret webhook-key is not set"
-    found = configured(database, home, clock, {}).status(KIM)
+    found = configured(database, home, clock, {})[0].status(KIM)
     assert (found.enabled, found.waiting, found.dead) == (False, 2, 1)
     assert found.oldest_waiting_at == "2025-10-09T08:53:20.000Z"
 
@@ -153,9 +155,11 @@ def test_a_mistake_in_routes_or_templates_is_found_by_the_doctor_and_loses_nothi
 ) -> None:
     """Everybody is told meanwhile."""
     (home.config / "notify.toml").write_text('[[route]]\nchannels = ["fax"]\n')
-    made = configured(database, home, clock, {"notify.webhook.url": "https://example.org/"})
+    made, announcer = configured(
+        database, home, clock, {"notify.webhook.url": "https://example.org/"}
+    )
     with database.transaction() as connection:
-        made.announce(connection, "approval.requested", request())
+        announcer.announce(connection, "approval.requested", request())
     assert made.list(KIM).total == 1
     with pytest.raises(Invalid, match="fax"):
         made.check()
@@ -164,7 +168,7 @@ def test_a_mistake_in_routes_or_templates_is_found_by_the_doctor_and_loses_nothi
     (home.config / "templates" / "digest").mkdir(parents=True)
     (home.config / "templates" / "digest" / "subject.txt").write_text("{{ nobody }}")
     with pytest.raises(Invalid, match="digest/subject.txt"):
-        configured(database, home, clock, {}).check()
+        configured(database, home, clock, {})[0].check()
 
 
 @pytest.fixture
@@ -172,7 +176,7 @@ def governed(home: Directories) -> Iterator[tuple[Home, Room]]:
     """Approvals that announce to a room of notifications."""
     made = build(home.config, TurnedClock())
     told = room(made.database, home, made.clock, plan=Plan(("mail",), escalate_s=60))
-    made.approvals._ledger._announce = told.notify.announce
+    made.approvals._ledger._announce = told.announcer.announce
     yield made, told
     made.database.close()
 

@@ -1,0 +1,56 @@
+"""Writes down what is to be told, and wakes who sends it; loads nothing that sends.
+
+It is a part of every decision where a channel is set up, so it costs a row and a millisecond.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from localai.core.db import after_commit, is_first
+from localai.core.files import claimed
+from localai.notify.facts import facts_of
+from localai.notify.outbox import Outbox
+from localai.notify.plan import Plan, decides
+
+
+class Announcer:
+    """Enqueues; `command` starts a process that sends what is due, `lock` says if one is at it."""
+
+    def __init__(self, outbox: Outbox, plan: Plan, lock: Path, command: Sequence[str]) -> None:
+        self._outbox = outbox
+        self._plan = plan
+        self.lock = lock
+        self._command = [*command]
+
+    def announce(self, connection: sa.Connection, change: str, row: Mapping[str, Any]) -> None:
+        """Enqueue what is to be told of a request's change, in the transaction of the change."""
+        if decides(change):
+            self._outbox.withdraw(connection, row["id"])
+        if planned := list(self._plan.notices(change, row, row["at_us"])):
+            told = {"approval": row["id"], "risk": row["risk"], "facts": facts_of(row)}
+            self._outbox.enqueue(connection, told, planned)
+            if is_first(connection, "notify"):
+                after_commit(connection, self.hand_on)
+
+    def hand_on(self) -> None:
+        """Let another process send what is due, unless one is at it; takes a millisecond."""
+        if is_held(self.lock):
+            return
+        # It outlives this command and its terminal, and says in the log what it has to say. The
+        # key of an API user is not its business: it sends for the home.
+        own = {key: value for key, value in os.environ.items() if key != "LOCALAI_API_KEY"}
+        nothing = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+        program, *_ = self._command
+        os.posix_spawn(program, self._command, own, file_actions=nothing, setsid=True)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether some process of this machine is sending."""
+    if not lock.exists():
+        return False
+    with claimed(lock) as is_mine:
+        return not is_mine
