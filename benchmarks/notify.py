@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 AI = Path(sys.executable).with_name("ai")
@@ -24,26 +25,39 @@ def config(home: Path, port: int | None) -> None:
     (home / "config.toml").write_text(mail if port else "")
 
 
-def ai(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("LOCALAI_")}
-    environment = clean | {"LOCALAI_HOME": str(home)}
-    command = [str(AI), *words]
-    return subprocess.run(
+def ai(home: Path, *words: str) -> str:
+    command, environment = [str(AI), *words], _environment(home)
+    done = subprocess.run(
         command, env=environment, cwd=home.parent, capture_output=True, text=True, check=False
     )
+    return done.stdout
 
 
-def approve(home: Path, port: int | None) -> float:
-    """Milliseconds of one `ai approve` whose request was made before."""
+def timed(home: Path, *words: str) -> tuple[float, float]:
+    """Milliseconds of the wall and of the processor that a command takes by itself."""
+    started = time.perf_counter()
+    child = subprocess.Popen(
+        [str(AI), *words], env=_environment(home), cwd=home.parent, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - started
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    return wall * 1000, (usage.ru_utime + usage.ru_stime) * 1000
+
+
+def _environment(home: Path) -> dict[str, str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("LOCALAI_")}
+    return clean | {"LOCALAI_HOME": str(home)}
+
+
+def approve(home: Path, port: int | None) -> tuple[float, float]:
+    """One `ai approve` of a request that was made before."""
     config(home, None)
     ai(home, "tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "x"}')
-    waiting = ai(home, "approvals", "list", "--status", "pending", "-q").stdout.split()[0]
+    waiting = ai(home, "approvals", "list", "--status", "pending", "-q").split()[0]
     config(home, port)
-    started = time.perf_counter()
-    done = ai(home, "approve", waiting, "-y")
-    took = (time.perf_counter() - started) * 1000
-    assert done.returncode == 0, done.stderr
-    return took
+    return timed(home, "approve", waiting, "-y")
 
 
 def main() -> None:
@@ -62,16 +76,19 @@ def main() -> None:
             "closed": closed.getsockname()[1],
         }
         homes = {name: Path(folder) / name for name in ports}
-        times: dict[str, list[float]] = {name: [] for name in ports}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in ports}
         for home in homes.values():
-            assert ai(home, "init").returncode == 0
-        for _ in range(rounds):
-            for name, port in ports.items():
-                times[name].append(approve(homes[name], port))
-        without = statistics.median(times["without"])
-        for name, taken in times.items():
-            median = statistics.median(taken)
-            print(f"{name:8} {median:7.1f} ms   {median / without:.3f} of without")
+            ai(home, "init")
+        for turn in range(rounds):
+            order = deque(ports)
+            order.rotate(turn)
+            for name in order:
+                times[name].append(approve(homes[name], ports[name]))
+    without = [statistics.median(each) for each in zip(*times["without"], strict=True)]
+    for name, taken in times.items():
+        medians = [statistics.median(each) for each in zip(*taken, strict=True)]
+        for unit, median, other in zip(("wall", "CPU"), medians, without, strict=True):
+            print(f"{name:8} {unit:4} {median:7.1f} ms   {median / other:.3f} of without")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from localai.infer.remote import Server
     from localai.infer.route import Route
     from localai.notify.announcer import Announcer
-    from localai.notify.outbox import Outbox
     from localai.notify.plan import Plan
     from localai.notify.service import Notify
     from localai.rag.client import QdrantServer
@@ -245,7 +244,6 @@ class App:
         return build(
             *stands_on,
             plan=self._notify_plan,
-            outbox=self._outbox,
             announcer=self._announcer,
             require=self.rbac.require,
             sweep=lambda: self.approvals.sweep(),  # noqa: PLW0108 - which itself announces
@@ -259,19 +257,13 @@ class App:
         home = [f"--home={self.directories.config}"] if self.directories.is_own_home else []
         command = [sys.executable, "-m", "localai", *home, *flags, "notify", "run", "--once"]
         lock = self.directories.data / "notify.lock"
-        return Announcer(self._outbox, self._notify_plan, lock, command)
-
-    @cached_property
-    def _outbox(self) -> "Outbox":
-        from localai.notify.outbox import Outbox
-
-        return Outbox(self.database, self.clock, self._notify_plan.when)
+        return Announcer(self.clock, self._notify_plan, lock, command)
 
     @cached_property
     def _notify_plan(self) -> "Plan":
         from localai.notify.plan import plan
 
-        return plan(self.settings, self.directories.config / "notify.toml")
+        return plan(self.settings, self.directories.config / "notifications.toml")
 
     @cached_property
     def tools(self) -> "Registry":

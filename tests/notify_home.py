@@ -46,7 +46,6 @@ def request(number: int = 0, **changes: Any) -> dict[str, Any]:
         "decided_by": None,
         "by": "kim",
         "why": None,
-        "at_us": 1_760_000_000 * SECOND,
     }
     return {**plain, **changes}
 
@@ -132,7 +131,7 @@ class Room:
 
     def change(self, number: int = 0, change: str = "approval.requested", **changes: Any) -> None:
         """Something happens to a request."""
-        at = {"at_us": self.clock.now_us(), "expires_us": self.clock.now_us() + 300 * SECOND}
+        at = {"expires_us": self.clock.now_us() + 300 * SECOND}
         with self.database.transaction() as connection:
             self.announcer.announce(connection, change, request(number, **(at | changes)))
 
@@ -163,8 +162,8 @@ def room(
     made = Templates(home.config / "templates", "en")
     lock = home.data / "notify.lock"
     drain = Drain(outbox, channels, plan, made, clock, lock, batch_s=batch_s, sweep=sweep)
-    announcer = Announcer(outbox, plan, lock, NOTHING)
-    file, hand_on = home.config / "notify.toml", announcer.hand_on
+    announcer = Announcer(clock, plan, lock, NOTHING)
+    file, hand_on = home.config / "notifications.toml", announcer.hand_on
     notify = Notify(database, outbox, drain, channels, plan, made, _anybody, file, hand_on)
     return Room(database, clock, fake, outbox, drain, notify, announcer)
 
@@ -178,9 +177,8 @@ def configured(
 ) -> tuple[Notify, Announcer]:
     """The room as an app builds it with these settings, and what enqueues."""
     made = Settings(home.config_file, flags=settings, environment={})
-    planned = plan_of(made, home.config / "notify.toml")
-    outbox = Outbox(database, clock, planned.when)
-    announcer = Announcer(outbox, planned, home.data / "notify.lock", NOTHING)
-    rooms = {"plan": planned, "outbox": outbox, "announcer": announcer}
+    planned = plan_of(made, home.config / "notifications.toml")
+    announcer = Announcer(clock, planned, home.data / "notify.lock", NOTHING)
+    rooms = {"plan": planned, "announcer": announcer}
     stands_on = (made, Secrets(home, {}), database, clock, home)
     return build(*stands_on, **rooms, require=_anybody, sweep=lambda: None), announcer

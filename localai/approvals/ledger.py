@@ -137,7 +137,6 @@ class Ledger:
             "by": actor,
             "why": found.get("reason") or found.get("outcome"),
             "decided_by": known.get("decided_by"),  # a new row has no decision yet
-            "at_us": self.clock.now_us(),
         }
 
     def note_call(

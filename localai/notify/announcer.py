@@ -9,32 +9,61 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 
+from localai.core.clock import Clock
 from localai.core.db import after_commit, is_first
 from localai.core.files import claimed
+from localai.core.ids import new_id
 from localai.notify.facts import facts_of
-from localai.notify.outbox import Outbox
-from localai.notify.plan import Plan, decides
+from localai.notify.plan import Plan, Planned, decides
+from localai.notify.tables import notifications as n
+
+_INSERT = insert(n).on_conflict_do_nothing(index_elements=[n.c.key])
+_WITHDRAW = sa.delete(n).where(
+    n.c.approval == sa.bindparam("of"),
+    n.c.event == "escalated",
+    n.c.state == "queued",
+    n.c.attempts == 0,
+)
 
 
 class Announcer:
     """Enqueues; `command` starts a process that sends what is due, `lock` says if one is at it."""
 
-    def __init__(self, outbox: Outbox, plan: Plan, lock: Path, command: Sequence[str]) -> None:
-        self._outbox = outbox
+    def __init__(self, clock: Clock, plan: Plan, lock: Path, command: Sequence[str]) -> None:
+        self._clock = clock
         self._plan = plan
         self.lock = lock
         self._command = [*command]
 
     def announce(self, connection: sa.Connection, change: str, row: Mapping[str, Any]) -> None:
         """Enqueue what is to be told of a request's change, in the transaction of the change."""
-        if decides(change):
-            self._outbox.withdraw(connection, row["id"])
-        if planned := list(self._plan.notices(change, row, row["at_us"])):
-            told = {"approval": row["id"], "risk": row["risk"], "facts": facts_of(row)}
-            self._outbox.enqueue(connection, told, planned)
+        if decides(change):  # nobody need be told that nobody has decided
+            connection.execute(_WITHDRAW, {"of": row["id"]})
+        now = self._clock.now_us()
+        planned = list(self._plan.notices(change, row, now))
+        if planned:
+            connection.execute(_INSERT, [self._row(row, each, now) for each in planned])
             if is_first(connection, "notify"):
                 after_commit(connection, self.hand_on)
+
+    def _row(self, row: Mapping[str, Any], planned: Planned, now_us: int) -> dict[str, Any]:
+        event, channel, risk = planned.event, planned.channel, row["risk"]
+        return {
+            "id": new_id(),
+            "key": f"{row['id']} {event} {channel}",
+            "event": event,
+            "channel": channel,
+            "approval": row["id"],
+            "risk": risk,
+            "facts": facts_of(row),
+            "state": "queued",
+            "created_us": now_us,
+            "due_us": self._plan.when(planned.due_us, event, risk, channel),
+            "until_us": planned.until_us,
+            "attempts": 0,
+        }
 
     def hand_on(self) -> None:
         """Let another process send what is due, unless one is at it; takes a millisecond."""

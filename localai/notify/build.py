@@ -27,13 +27,13 @@ def build(  # noqa: PLR0913 - what the room stands on
     directories: Directories,
     *,
     plan: Plan,
-    outbox: Outbox,
     announcer: Announcer,
     require: Callable[[Actor, str], None],
     sweep: Callable[[], object],
     tls: ssl.SSLContext | None = None,
 ) -> Notify:
     """The room of one home; `sweep` writes down requests whose time is over."""
+    outbox = Outbox(database, clock, plan.when)
     channels = Channels(settings, secrets, clock, tls)
     templates = Templates(directories.config / "templates", settings[keys.NOTIFY_LANGUAGE])
     drain = Drain(
@@ -46,5 +46,5 @@ def build(  # noqa: PLR0913 - what the room stands on
         batch_s=settings[keys.NOTIFY_BATCH],
         sweep=sweep,
     )
-    file, hand_on = directories.config / "notify.toml", announcer.hand_on
+    file, hand_on = directories.config / "notifications.toml", announcer.hand_on
     return Notify(database, outbox, drain, channels, plan, templates, require, file, hand_on)

@@ -10,9 +10,10 @@ from localai.core.escape import visible
 from localai.core.secrets import Secrets
 from localai.core.settings import Settings
 from localai.notify.console import Terminal
+from localai.notify.events import CHANNELS
 from localai.notify.plan import configured
 from localai.notify.post import Post
-from localai.notify.records import CHANNELS, Channel
+from localai.notify.records import Channel
 from localai.notify.slack import Slack
 from localai.notify.smtp import PORTS, Server, Smtp, addresses
 from localai.notify.webhook import Webhook

@@ -19,7 +19,8 @@ from localai.core import log
 from localai.core.errors import Invalid
 from localai.core.escape import is_mixed_script, visible
 from localai.core.redact import redact
-from localai.notify.records import DIGEST, RISKS, Message, Notice
+from localai.notify.events import DIGEST, RISKS
+from localai.notify.records import Message, Notice
 
 OURS: Final = Path(__file__).with_name("templates")
 _PARTS: Final = ("subject.txt", "body.txt", "body.html")

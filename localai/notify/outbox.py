@@ -1,4 +1,4 @@
-"""The outbox: what is told is written in the transaction that causes it, then sent, tried, told.
+"""The outbox, from the side of who sends: what is due, what was taken, what is tried again.
 
 A row is queued, leased, sent or dead. Leasing is one conditional update, so two processes never
 send the same; a lease whose process died is taken back. What a crash may
@@ -6,7 +6,7 @@ have sent keeps its `batch`, so that it is sent again under the same id and can 
 """
 
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,16 +40,6 @@ class Batch:
     notices: Sequence[Notice]
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A notice to be: due from `due_us` on, useless after `until_us`."""
-
-    event: str
-    channel: str
-    due_us: int
-    until_us: int | None = None
-
-
 class Outbox:
     """The rows of one home. `when` moves a moment out of quiet hours, `uniform` draws waits."""
 
@@ -69,29 +59,6 @@ class Outbox:
     def now_us(self) -> int:
         """The moment, by the clock of the outbox."""
         return self._clock.now_us()
-
-    def enqueue(
-        self, connection: sa.Connection, told: Mapping[str, Any], planned: Sequence[Planned]
-    ) -> None:
-        """Write down what is to be told about a request, in the transaction of its cause."""
-        common = {**told, "state": "queued", "created_us": self._clock.now_us(), "attempts": 0}
-        made = [
-            {
-                **common,
-                "id": new_id(),
-                "key": f"{told['approval']} {each.event} {each.channel}",
-                "event": each.event,
-                "channel": each.channel,
-                "due_us": self._when(each.due_us, each.event, told["risk"], each.channel),
-                "until_us": each.until_us,
-            }
-            for each in planned
-        ]
-        connection.execute(rows.INSERT, made)
-
-    def withdraw(self, connection: sa.Connection, approval: str) -> None:
-        """Forget what was to be told if nobody decided: somebody has."""
-        connection.execute(rows.WITHDRAW, {"of": approval})
 
     def take(self, channel: str, *, gathers: bool, apart_s: float) -> Batch | None:
         """Lease what is due on the channel, if anything is and the channel may be used now.

@@ -11,8 +11,7 @@ from localai.core.clock import Hours
 from localai.core.errors import Invalid
 from localai.core.settings import Settings
 from localai.notify import routes
-from localai.notify.outbox import Planned
-from localai.notify.records import CHANNELS
+from localai.notify.events import CHANNELS
 from localai.notify.routes import Route
 
 _SECOND = 1_000_000
@@ -25,6 +24,16 @@ _OF_STATES = {
     "approval.rejected": "rejected",
     "approval.expired": "timeout",
 }
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A notice to be: due from `due_us` on, useless after `until_us`."""
+
+    event: str
+    channel: str
+    due_us: int
+    until_us: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ def configured(settings: Settings) -> tuple[str, ...]:
 
 
 def plan(settings: Settings, file: Path) -> Plan:
-    """The plan of these settings and of notify.toml.
+    """The plan of these settings and of notifications.toml.
 
     Where that cannot be read, everybody is told, and the doctor says why.
     """

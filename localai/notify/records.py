@@ -2,14 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from localai.core.errors import Unavailable
-
-EVENTS: Final = ("requested", "approved", "rejected", "timeout", "escalated")
-CHANNELS: Final = ("mail", "slack", "webhook", "terminal", "apprise")
-RISKS: Final = ("low", "medium", "high", "critical")
-DIGEST: Final = "digest"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Which channels are told of which events: the operator's notify.toml, read and checked.
+"""Which channels are told of which events: the operator's notifications.toml, read and checked.
 
-Without a notify.toml, every channel that is set up is told of everything. With one, a channel is
-told what a route gives it:
+Without one, every channel that is set up is told of everything. With one, a channel is told what a
+route gives it:
 
     [[route]]
     events = ["requested", "escalated"]
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localai.core.errors import Invalid
-from localai.notify.records import CHANNELS, EVENTS, RISKS
+from localai.notify.events import CHANNELS, EVENTS, RISKS
 
 _NAMES = {"events": EVENTS, "risks": RISKS, "channels": CHANNELS}
 
@@ -36,7 +36,7 @@ class Route:
 
 
 def read(file: Path) -> tuple[Route, ...]:
-    """The routes of notify.toml, or the one of a home without it; Invalid names what is wrong."""
+    """The routes of the file, or the one of a home without it; Invalid names what is wrong."""
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):

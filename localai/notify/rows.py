@@ -1,10 +1,9 @@
-"""The statements of the outbox, built once, and the way from rows to notices."""
+"""The statements of who sends, built once, and the way from rows to notices."""
 
 import json
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from localai.core.clock import rfc3339
 from localai.core.errors import Invalid
@@ -18,10 +17,6 @@ _IS_DUE = (_CHANNEL, _QUEUED, n.c.due_us <= _NOW)
 _ORDER = (n.c.due_us, n.c.created_us, n.c.id)
 _IDS: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
 
-INSERT = insert(n).on_conflict_do_nothing(index_elements=[n.c.key])
-WITHDRAW = sa.delete(n).where(
-    n.c.approval == sa.bindparam("of"), n.c.event == "escalated", _QUEUED, n.c.attempts == 0
-)
 IS_DUE = sa.select(sa.exists().where(*_IS_DUE))
 FIRST_DUE = sa.select(n).where(*_IS_DUE).order_by(*_ORDER).limit(1)
 OF_BATCH = sa.select(n).where(n.c.batch == sa.bindparam("of"), _QUEUED).order_by(*_ORDER)

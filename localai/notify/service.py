@@ -15,20 +15,11 @@ from localai.core.records import Page
 from localai.notify import routes, rows, sample
 from localai.notify.channels import Channels
 from localai.notify.drain import Drain
+from localai.notify.events import DIGEST, EVENTS
 from localai.notify.message import Templates
 from localai.notify.outbox import Outbox
 from localai.notify.plan import Plan
-from localai.notify.records import (
-    DIGEST,
-    EVENTS,
-    ChannelStatus,
-    Message,
-    Notice,
-    Pass,
-    Preview,
-    Sent,
-    Status,
-)
+from localai.notify.records import ChannelStatus, Message, Notice, Pass, Preview, Sent, Status
 from localai.rbac.permissions import Actor
 
 STATES: Final = ("queued", "leased", "sent", "dead")
@@ -105,7 +96,7 @@ class Notify:
         )
 
     def check(self) -> None:
-        """Invalid where notify.toml or a template of the operator's does not work."""
+        """Invalid where notifications.toml or a template of the operator's does not work."""
         routes.read(self._routes_file)
         for event in (*EVENTS, DIGEST):
             self._templates.strict("0" * 16, _samples(event, "mail", None))

@@ -23,7 +23,7 @@ def work(folder: Path, port: int, first: int, count: int) -> None:
     now = home.clock.now_us()
     for number in range(first, first + count):
         with home.database.transaction() as connection:
-            row = request(number, at_us=now, expires_us=now + 300 * SECOND)
+            row = request(number, expires_us=now + 300 * SECOND)
             announcer.announce(connection, "approval.requested", row)
         print(number, flush=True)
     print("enqueued", flush=True)

@@ -7,7 +7,8 @@ import pytest
 from notify_home import notice, templates
 from PIL import Image
 
-from localai.notify.records import DIGEST, EVENTS, Notice
+from localai.notify.events import DIGEST, EVENTS
+from localai.notify.records import Notice
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
 

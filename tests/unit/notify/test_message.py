@@ -12,8 +12,9 @@ from notify_home import notice, templates
 from localai.core.errors import Invalid
 from localai.core.escape import is_hidden
 from localai.core.redact import remember
+from localai.notify.events import DIGEST, EVENTS
 from localai.notify.message import OURS, Templates
-from localai.notify.records import DIGEST, EVENTS, Message
+from localai.notify.records import Message
 
 LANGUAGES = ("en", "ko")
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "div", "p", "table", "tr", "td", "br"}

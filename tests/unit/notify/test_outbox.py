@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import TurnableClock
-from notify_home import Room, room
+from notify_home import Room, request, room
 
 from localai.core import lease
 from localai.core.db import Database
@@ -19,15 +19,9 @@ class StopError(Exception):
 def test_what_is_rolled_back_is_not_told(told: Room) -> None:
     """The row is a part of its cause's transaction."""
     with pytest.raises(StopError), told.database.transaction() as connection:
-        told.announcer.announce(connection, "approval.requested", _request(told))
+        told.announcer.announce(connection, "approval.requested", request())
         raise StopError
     assert told.rows() == []
-
-
-def _request(told: Room, number: int = 0) -> dict[str, object]:
-    from notify_home import request
-
-    return request(number, at_us=told.clock.now_us())
 
 
 def test_the_same_event_is_told_once(told: Room) -> None:

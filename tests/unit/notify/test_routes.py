@@ -8,8 +8,8 @@ from notify_home import request
 
 from localai.core.clock import Hours
 from localai.core.errors import Invalid
+from localai.notify.events import CHANNELS, EVENTS
 from localai.notify.plan import Plan
-from localai.notify.records import CHANNELS, EVENTS
 from localai.notify.routes import Route, read
 
 SECOND = 1_000_000
@@ -25,14 +25,14 @@ def _us(text: str) -> int:
 
 
 def _file(folder: Path, text: str) -> Path:
-    file = folder / "notify.toml"
+    file = folder / "notifications.toml"
     file.write_text(text, encoding="utf-8")
     return file
 
 
 def test_without_routes_every_channel_hears_of_everything(tmp_path: Path) -> None:
     """Of the five events, and of nothing else."""
-    plan = Plan(("mail", "webhook"), read(tmp_path / "notify.toml"))
+    plan = Plan(("mail", "webhook"), read(tmp_path / "notifications.toml"))
     for change, event in {
         "requested": "requested",
         "approved": "approved",
@@ -82,7 +82,7 @@ def test_a_route_says_which_channel_hears_of_what(tmp_path: Path) -> None:
 )
 def test_a_mistake_in_the_routes_is_named(tmp_path: Path, text: str, wrong: str) -> None:
     """With the file."""
-    with pytest.raises(Invalid, match="notify.toml") as caught:
+    with pytest.raises(Invalid, match="notifications.toml") as caught:
         read(_file(tmp_path, text))
     assert wrong in caught.value.message
 
@@ -131,5 +131,5 @@ def test_what_is_urgent_and_what_wakes_nobody_does_not_wait() -> None:
 
 
 def test_a_route_without_restrictions_leads_everywhere() -> None:
-    """It is the one of a home without notify.toml."""
+    """It is the one of a home without notifications.toml."""
     assert all(Route().leads_to(channel, event, "low") for channel in CHANNELS for event in EVENTS)

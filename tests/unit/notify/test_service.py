@@ -154,7 +154,7 @@ def test_a_mistake_in_routes_or_templates_is_found_by_the_doctor_and_loses_nothi
     database: Database, home: Directories, clock: TurnableClock
 ) -> None:
     """Everybody is told meanwhile."""
-    (home.config / "notify.toml").write_text('[[route]]\nchannels = ["fax"]\n')
+    (home.config / "notifications.toml").write_text('[[route]]\nchannels = ["fax"]\n')
     made, announcer = configured(
         database, home, clock, {"notify.webhook.url": "https://example.org/"}
     )
@@ -163,7 +163,7 @@ def test_a_mistake_in_routes_or_templates_is_found_by_the_doctor_and_loses_nothi
     assert made.list(KIM).total == 1
     with pytest.raises(Invalid, match="fax"):
         made.check()
-    (home.config / "notify.toml").unlink()
+    (home.config / "notifications.toml").unlink()
     made.check()
     (home.config / "templates" / "digest").mkdir(parents=True)
     (home.config / "templates" / "digest" / "subject.txt").write_text("{{ nobody }}")
