@@ -64,8 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
+    # What the commands leave behind may still be sending when the folder goes.
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         socket.create_server(("127.0.0.1", 0), backlog=1000) as silent,
         socket.socket() as closed,
     ):

@@ -5,6 +5,7 @@ It is a part of every decision where a channel is set up, so it costs a row and 
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,15 @@ _WITHDRAW = sa.delete(n).where(
     n.c.attempts == 0,
 )
 
+NEGLECTED_US = 60_000_000
+_NEGLECTED = sa.select(
+    sa.exists().where(
+        n.c.state == "queued",
+        n.c.channel.in_(sa.bindparam("channels", expanding=True)),
+        n.c.due_us < sa.bindparam("late", type_=sa.BigInteger),
+    )
+)
+
 
 class Announcer:
     """Enqueues; `command` starts a process that sends what is due, `lock` says if one is at it."""
@@ -46,7 +56,10 @@ class Announcer:
         if planned:
             connection.execute(_INSERT, [self._row(row, each, now) for each in planned])
             if is_first(connection, "notify"):
-                after_commit(connection, self.hand_on)
+                channels = [name for name in self._plan.channels if name != "terminal"]
+                late = {"channels": channels, "late": now - NEGLECTED_US}
+                is_neglected = bool(connection.scalar(_NEGLECTED, late))
+                after_commit(connection, partial(self.hand_on, is_neglected=is_neglected))
 
     def _row(self, row: Mapping[str, Any], planned: Planned, now_us: int) -> dict[str, Any]:
         event, channel, risk = planned.event, planned.channel, row["risk"]
@@ -65,9 +78,12 @@ class Announcer:
             "attempts": 0,
         }
 
-    def hand_on(self) -> None:
-        """Let another process send what is due, unless one is at it; takes a millisecond."""
-        if is_held(self.lock):
+    def hand_on(self, *, is_neglected: bool = False) -> None:
+        """Let another process send what is due, unless one is at it; takes a millisecond.
+
+        One that leaves things lying (somebody has stopped it with Ctrl-Z, say) is not at it.
+        """
+        if is_held(self.lock) and not is_neglected:
             return
         # It outlives this command and its terminal, and says in the log what it has to say. The
         # key of an API user is not its business: it sends for the home.

@@ -14,7 +14,7 @@ from localai.core import log
 from localai.core.clock import Clock
 from localai.core.errors import LocalaiError
 from localai.core.files import claimed, private_dir
-from localai.notify.announcer import is_held
+from localai.notify.announcer import NEGLECTED_US, is_held
 from localai.notify.channels import Channels
 from localai.notify.message import Templates
 from localai.notify.outbox import Batch, Outbox
@@ -68,14 +68,17 @@ class Drain:
                         break
 
     def once(self, wait: Callable[[float], object] | None = None) -> Pass:
-        """Send what is due now or within two minutes, unless another process is at it."""
+        """Send what is due now or within two minutes, unless another process is at it.
+
+        One that holds the lock and leaves things lying is not at it.
+        """
         wait = wait or self.is_over.wait
         done = Pass(0)
         until = self._clock.now_us() + LINGERS_S * _SECOND
         # Whoever enqueues while the lock is held relies on us: look again after it is given back.
         while (due := self._due(until)) is not None:
             with self._alone() as is_mine:
-                if not is_mine:
+                if not is_mine and due > self._clock.now_us() - NEGLECTED_US:
                     return done
                 done += self.look(self._names(is_mine=True, is_heard=False))
             if (due := self._due(until)) is not None and not self.is_over.is_set():

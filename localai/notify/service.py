@@ -1,6 +1,7 @@
 """Notifications of one home: sent, shown, tried, retried."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -74,6 +75,8 @@ class Notify:
             os.nice(_NICENESS)  # nobody waits for it
             tell(self._drain.once())
         else:
+            # A service that is stopped ends what it is sending first.
+            signal.signal(signal.SIGTERM, lambda *_: self._drain.is_over.set())
             self._drain.forever(tell, is_heard=sys.stderr.isatty())
 
     def status(self, actor: Actor) -> Status:

@@ -1,5 +1,6 @@
 """`ai notify`: told without being asked for, shown, tried again, never in the way."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -90,3 +91,26 @@ def test_a_server_that_is_away_is_no_hindrance(ai: Ai) -> None:
     with mail_server() as post:
         _set_up(ai, post.port)
         _until(lambda: ai("notify", "run", "--once").code == 0 and len(post.taken) >= 1)
+
+
+def test_a_service_that_is_stopped_ends_what_it_sends(ai: Ai) -> None:
+    """SIGTERM in the middle of a mail: it is handed over, written down, and only then it ends."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slowly(_: int) -> str:
+        reached.set()
+        go_on.wait(60)
+        return "250 OK"
+
+    with mail_server() as post:
+        _set_up(ai, post.port)
+        post.data = slowly
+        service = ai.start("notify", "run")
+        _ask(ai)
+        assert reached.wait(60)
+        _until(lambda: ai("notify", "status", "--json").json["is_sending"])
+        service.terminate()
+        go_on.set()
+        service.communicate(timeout=60)
+        assert len(post.taken) == 1
+    assert [item["status"] for item in ai("notify", "list", "--json").json["items"]] == ["sent"]

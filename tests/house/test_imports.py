@@ -174,6 +174,14 @@ def test_a_list_loads_the_database_and_nothing_heavier(noun: str, initialised: P
     assert loaded & HEAVY == set()
 
 
+def test_a_room_that_tells_people_loads_nothing_that_sends(initialised: Path) -> None:
+    """A decision writes a row; whoever sends it pays for mail, templates and the web."""
+    mail = ("--set", "notify.smtp.host=127.0.0.1", "--set", "notify.smtp.to=you@example.org")
+    loaded = _loaded(*mail, "approvals", "list", home=initialised)
+    assert "localai.notify.announcer" in loaded
+    assert loaded & (HEAVY | {"smtplib", "localai.notify.outbox", "localai.core.web"}) == set()
+
+
 def test_a_list_does_not_load_pydantic(initialised: Path) -> None:
     """Typer would load it, for a quarter of the whole start, to read one number."""
     assert "pydantic" not in _loaded("approvals", "list", home=initialised)

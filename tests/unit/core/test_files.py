@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from localai.core.files import allocated, locked, private_dir, write_private
+from localai.core.files import allocated, claimed, locked, private_dir, write_private
 
 SLOW_WRITER = """
 import os, signal, sys
@@ -119,3 +119,11 @@ def test_what_a_folder_takes_on_disk_counts_no_holes(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/")
     assert 100_000 <= allocated(tmp_path) < 1_000_000
     assert allocated(tmp_path / "not there") == 0
+
+
+def test_a_lock_is_claimed_by_one_and_never_waited_for(tmp_path: Path) -> None:
+    """The other hears at once that it is taken, and it is free again afterwards."""
+    with claimed(tmp_path / "lock") as is_mine, claimed(tmp_path / "lock") as is_mine_too:
+        assert (is_mine, is_mine_too) == (True, False)
+    with claimed(tmp_path / "lock") as is_mine:
+        assert is_mine

@@ -108,6 +108,25 @@ def test_once_leaves_it_to_a_process_that_is_at_it(told: Room) -> None:
     assert told.drain.once().sent == 1
 
 
+def test_a_process_that_holds_the_lock_and_sleeps_does_not_stop_the_others(
+    told: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conversation that was suspended with Ctrl-Z: after a minute another process sends."""
+    started: list[str] = []
+    monkeypatch.setattr(os, "posix_spawn", lambda program, *_, **__: started.append(program))
+    told.change(0)
+    with claimed(told.drain._lock):
+        told.clock.advance(59)
+        told.change(1)
+        assert started == ["/bin/true"], "the first, before the lock was held"
+        assert told.drain.once() == Pass(0)
+        told.clock.advance(2)
+        told.change(2)
+        assert started == ["/bin/true"] * 2
+        assert told.drain.once().sent == 1
+    assert told.states() == ["sent"] * 3
+
+
 def test_drains_that_look_at_once_send_each_notice_once(told: Room) -> None:
     """Even without the lock: every row is leased by one of them."""
     for number in range(20):
