@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
+from localai.core import log
 from localai.core.clock import Clock
 from localai.core.db import after_commit, is_first
 from localai.core.files import claimed
@@ -85,12 +86,15 @@ class Announcer:
         """
         if is_held(self.lock) and not is_neglected:
             return
-        # It outlives this command and its terminal, and says in the log what it has to say. The
-        # key of an API user is not its business: it sends for the home.
+        # It outlives this command and its terminal, writes to the log alone, and lets whoever
+        # decides go first. It sends for the home, so the key of an API user is not its business.
         own = {key: value for key, value in os.environ.items() if key != "LOCALAI_API_KEY"}
         nothing = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
-        program, *_ = self._command
-        os.posix_spawn(program, self._command, own, file_actions=nothing, setsid=True)
+        command = ["nice", "-n", "10", *self._command]
+        try:
+            os.posix_spawnp("nice", command, own, file_actions=nothing, setsid=True)
+        except OSError as error:  # what is told waits for the next process; the decision stands
+            log.logger.warning("notify.start", extra={"fields": {"error": str(error)}})
 
 
 def is_held(lock: Path) -> bool:

@@ -1,6 +1,5 @@
 """Notifications of one home: sent, shown, tried, retried."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,6 @@ from localai.notify.records import ChannelStatus, Message, Notice, Pass, Preview
 from localai.rbac.permissions import Actor
 
 STATES: Final = ("queued", "leased", "sent", "dead")
-_NICENESS: Final = 10
 _JOIN_S: Final = 5.0
 
 
@@ -72,7 +70,6 @@ class Notify:
         self._require(actor, "notify:write")
         self._outbox.prune()
         if once:
-            os.nice(_NICENESS)  # nobody waits for it
             tell(self._drain.once())
         else:
             # A service that is stopped ends what it is sending first.

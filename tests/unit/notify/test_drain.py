@@ -113,7 +113,7 @@ def test_a_process_that_holds_the_lock_and_sleeps_does_not_stop_the_others(
 ) -> None:
     """A conversation that was suspended with Ctrl-Z: after a minute another process sends."""
     started: list[str] = []
-    monkeypatch.setattr(os, "posix_spawn", lambda program, *_, **__: started.append(program))
+    monkeypatch.setattr(os, "posix_spawnp", lambda _, words, *__, **___: started.append(words[-1]))
     told.change(0)
     with claimed(told.drain._lock):
         told.clock.advance(59)
@@ -125,6 +125,19 @@ def test_a_process_that_holds_the_lock_and_sleeps_does_not_stop_the_others(
         assert started == ["/bin/true"] * 2
         assert told.drain.once().sent == 1
     assert told.states() == ["sent"] * 3
+
+
+def test_a_system_that_starts_no_process_fails_no_decision(
+    told: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is told waits for the next one."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "posix_spawnp", refused)
+    told.change()
+    assert told.states() == ["queued"]
 
 
 def test_drains_that_look_at_once_send_each_notice_once(told: Room) -> None:

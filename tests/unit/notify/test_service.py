@@ -1,7 +1,6 @@
 """What an operator sees and does: status, list, retry, preview, test, doctor."""
 
 import json
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -128,7 +127,7 @@ def test_only_what_was_not_sent_is_retried(told: Room) -> None:
     assert told.notify.dead(KIM) == []
 
 
-def test_a_viewer_sees_and_sends_nothing(told: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_viewer_sees_and_sends_nothing(told: Room) -> None:
     """By role, as everywhere."""
     asked: list[str] = []
     told.notify._require = lambda _, permission: asked.append(permission)
@@ -138,7 +137,6 @@ def test_a_viewer_sees_and_sends_nothing(told: Room, monkeypatch: pytest.MonkeyP
     assert set(asked) == {"approvals:read"}
     asked.clear()
     told.notify.test(KIM, "mail")
-    monkeypatch.setattr(os, "nice", lambda _: None)
     told.notify.run(KIM, lambda _: None, once=True)
     assert set(asked) == {"notify:write"}
 
