@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from localai.infer.parking import Parking
     from localai.infer.remote import Server
     from localai.infer.route import Route
+    from localai.notify.announcer import Announcer
+    from localai.notify.plan import Plan
+    from localai.notify.service import Notify
     from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
     from localai.rag.exchange import Exchange
@@ -115,6 +118,8 @@ class App:
 
     def close(self) -> None:
         """Give back what was opened."""
+        if notify := self.__dict__.get("notify"):
+            notify.close()
         if engines := self.__dict__.get("engines"):
             engines.close()
         for name in ("server", "qdrant", "mcp_connections"):
@@ -220,7 +225,50 @@ class App:
             grant_s=self.settings[keys.APPROVALS_GRANT],
             pending=self.settings[keys.APPROVALS_PENDING],
             proof=self.codes.claim if self._mode == "strict" else None,
+            announce=self._announcer.announce if self._is_telling else None,
         )
+
+    @property
+    def _is_telling(self) -> bool:
+        """Whether anybody is told: without channels nothing of it is loaded."""
+        names = ("smtp.host", "slack.enabled", "webhook.url", "apprise.enabled", "terminal")
+        is_set = any(self.settings[keys.named(f"notify.{name}")] for name in names)
+        return is_set and self.settings[keys.NOTIFY_ENABLED]
+
+    def send_in_background(self) -> None:
+        """Tell people what is due for as long as this process lives, beside its work."""
+        if self._is_telling:
+            self.notify.drain_in_background(is_heard=sys.stderr.isatty())
+
+    @cached_property
+    def notify(self) -> "Notify":
+        """What people are told."""
+        from localai.notify.build import build
+
+        stands_on = (self.settings, self.secrets, self.database, self.clock, self.directories)
+        return build(
+            *stands_on,
+            plan=self._notify_plan,
+            announcer=self._announcer,
+            require=self.rbac.require,
+            sweep=lambda: self.approvals.sweep(),  # noqa: PLW0108 - which itself announces
+        )
+
+    @cached_property
+    def _announcer(self) -> "Announcer":
+        from localai.notify.announcer import Announcer
+
+        flags = [f"--set={key}={value}" for key, value in self._flags.items()]
+        home = [f"--home={self.directories.config}"] if self.directories.is_own_home else []
+        command = [sys.executable, "-m", "localai", *home, *flags, "notify", "run", "--once"]
+        lock = self.directories.data / "notify.lock"
+        return Announcer(self.clock, self._notify_plan, lock, command)
+
+    @cached_property
+    def _notify_plan(self) -> "Plan":
+        from localai.notify.plan import plan
+
+        return plan(self.settings, self.directories.config / "notifications.toml")
 
     @cached_property
     def tools(self) -> "Registry":

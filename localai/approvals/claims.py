@@ -1,13 +1,17 @@
-"""Claims: the step from a person's yes to a run, taken once, and what ends it."""
+"""Claims: the step from a person's yes to a run, taken once, and what ends it.
+
+A claim that is read as a dead process's by mistake makes the row unknown, which is never run again.
+"""
 
 from typing import Any
 
 import sqlalchemy as sa
 
-from localai.approvals import lease, rows
+from localai.approvals import rows
 from localai.approvals.action import Action, difference, read
 from localai.approvals.ledger import MAX_OUTCOME, SYSTEM, Ledger
 from localai.approvals.records import Approval, Grant, truth
+from localai.core import lease
 from localai.core.errors import Conflict, Denied, Expired
 from localai.rbac.permissions import Actor, permissions_of
 from localai.rbac.service import Rbac

@@ -1,6 +1,6 @@
 """The rows of this room and their changes: each one conditional update with its audit row."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,19 +16,28 @@ from localai.core.ids import check_prefix, only
 from localai.rbac.permissions import Actor
 
 SYSTEM = "system"
+# What hears of every change of a request, in its transaction: the event as the audit names it.
+Announce = Callable[[sa.Connection, str, Mapping[str, Any]], None]
 Returning = ReturningInsert[Any] | ReturningUpdate[Any]
 MAX_OUTCOME = 4096
 _MOST_NAMED = 1000
 _MAX_REASON = 4096
+_TOLD = (
+    *("id", "tool", "action", "action_sha256", "risk", "user_id", "requester_kind", "session"),
+    *("reason", "created_us", "expires_us"),
+)
 
 
 class Ledger:
     """Finds rows by what people type, and moves them from state to state."""
 
-    def __init__(self, database: Database, audit: Audit, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, audit: Audit, clock: Clock, announce: Announce | None = None
+    ) -> None:
         self.database = database
         self.clock = clock
         self._audit = audit
+        self._announce = announce
 
     def find(self, prefix: str, status: str | None = None) -> Any:
         """The row that the prefix names among those of the status, else among all."""
@@ -93,6 +102,7 @@ class Ledger:
             "receipt": receipt,
         }
         self.note_call(connection, "approval.requested", actor.signature, row["id"], details)
+        self._tell(connection, "approval.requested", actor.signature, row)
 
     def note(
         self,
@@ -104,6 +114,31 @@ class Ledger:
     ) -> None:
         """Audit what happened to the row, in the same transaction."""
         self.note_call(connection, event, actor, row.id, action_of(row) | details)
+        self._tell(connection, event, actor, row, details)
+
+    def _tell(
+        self,
+        connection: sa.Connection,
+        event: str,
+        actor: str,
+        row: Any,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        if self._announce is not None:
+            self._announce(connection, event, self.told(row, actor, details))
+
+    def told(
+        self, row: Any, actor: str, details: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        """What is announced of a request: its action, and who did what to it, and why."""
+        found = details or {}
+        known = row if isinstance(row, Mapping) else row._asdict()
+        return {
+            **{name: known[name] for name in _TOLD},
+            "by": actor,
+            "why": found.get("reason") or found.get("outcome"),
+            "decided_by": known.get("decided_by"),  # a new row has no decision yet
+        }
 
     def note_call(
         self,

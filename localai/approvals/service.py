@@ -4,7 +4,7 @@ Never runs a tool. Every method is one short transaction; none is open while a p
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from localai.approvals import rows, statistics
 from localai.approvals.action import Action, read
 from localai.approvals.claims import Claims
 from localai.approvals.decisions import Answer, Decisions, Write, nothing, whole
-from localai.approvals.ledger import MAX_OUTCOME, Ledger, words
+from localai.approvals.ledger import MAX_OUTCOME, Announce, Ledger, words
 from localai.approvals.records import (
     Approval,
     Grant,
@@ -55,8 +55,9 @@ class Approvals:
         grant_s: int,
         pending: int = 5,
         proof: Callable[[Actor, str | None], Write] | None = None,
+        announce: Announce | None = None,
     ) -> None:
-        self._ledger = Ledger(database, audit, clock)
+        self._ledger = Ledger(database, audit, clock, announce)
         self._decisions = Decisions(self._ledger, grant_s)
         self._claims = Claims(self._ledger, rbac)
         self.standing = StandingRules(self._ledger, rbac)
@@ -103,6 +104,13 @@ class Approvals:
         """The approval that the prefix names, looked for first among those of the status."""
         self._rbac.require(actor, "approvals:read")
         return self._ledger.read(self._ledger.find(prefix, status).id)
+
+    def told(self, actor: Actor, prefix: str) -> Mapping[str, Any]:
+        """What is announced of a request that the prefix names, as it stands."""
+        self._rbac.require(actor, "approvals:read")
+        row = self._ledger.find(prefix)
+        details = {"reason": row.decision_reason, "outcome": row.outcome}
+        return self._ledger.told(row, row.decided_by or row.user_id, details)
 
     def to_decide(self, actor: Actor, prefix: str, sha256: str | None = None) -> Approval:
         """The pending approval that the prefix names; Conflict unless its digest begins so."""

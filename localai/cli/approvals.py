@@ -49,6 +49,7 @@ def list_(
     if watch:
         from localai.cli.watch import watching  # rich.live, for this option alone
 
+        call.app.send_in_background()
         watching(look, lambda page: table(_COLUMNS, _rows(page)) if page.items else _NOTHING, json)
     page = look()
     call.show(page, _table, ids=[approval.id for approval in page.items])

@@ -108,6 +108,7 @@ def chat(
         raise Invalid("nothing was asked", hint='ai chat "..."')
     if text is None and is_terminal():
         speaking.load(speaking.role or "chat")
+        call.app.send_in_background()
         Repl(call.app.directories.data / "chat_history").run(speaking.turn)
 
 

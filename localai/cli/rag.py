@@ -73,6 +73,7 @@ def watch(
         with progress("indexing") as shown:
             first = watching.start(shown)
         tell(first, is_json=json)
+        call.app.send_in_background()
         note("looking every two seconds" if watching.is_polling else "waiting for changes")
         for each in watching.runs():
             tell(each, is_json=json)

@@ -6,7 +6,8 @@ the wall time stays in the past once it has passed.
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 from functools import cache
 from pathlib import Path
 
@@ -47,6 +48,40 @@ class Deadline:
     wall_us: int
     boot_id: str
     monotonic_us: int
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Hours of a day by the local clock, as 22:00-07:00; they may go over midnight."""
+
+    start: time_of_day
+    end: time_of_day
+
+    @classmethod
+    def read(cls, text: str) -> "Hours":
+        """The hours that the text names; Invalid for anything else."""
+        try:
+            start, end = map(_time_of_day, text.split("-"))
+        except ValueError as error:
+            raise Invalid(
+                f"{text!r} is not a span of hours", hint="write it as 22:00-07:00"
+            ) from error
+        return cls(start, end)
+
+    def over(self, at_us: int) -> int:
+        """When they are over for what comes at this moment: at once, if it is outside of them."""
+        moment = datetime.fromtimestamp(at_us / 1_000_000).astimezone()
+        now, (start, end) = moment.time(), (self.start, self.end)
+        is_within = start <= now < end if start <= end else now >= start or now < end
+        if not is_within:
+            return at_us
+        day = moment.date() + timedelta(days=now >= end)
+        return int(datetime.combine(day, end).astimezone().timestamp() * 1_000_000)
+
+
+def _time_of_day(text: str) -> time_of_day:
+    hours, minutes = text.split(":")
+    return time_of_day(int(hours), int(minutes))
 
 
 @cache

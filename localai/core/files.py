@@ -70,3 +70,18 @@ def real(path: str | Path) -> str:
     except OSError as error:  # a link by the first look at it, and none by the second
         message = f"{path} changes while it is looked at"
         raise Conflict(message, hint="try again, once nothing else moves it") from error
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold the lock if nobody else does, without waiting; tells whether it is held."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)

@@ -24,7 +24,9 @@ from localai.core.settings import SECRET_PREFIX
 NAMES = {
     "smtp-password": "Sends mail",
     "slack-webhook-url": "Posts to Slack",
+    "slack-bot-token": "Posts to Slack as a bot",
     "webhook-key": "Signs webhooks",
+    "apprise-urls": "Sends through Apprise",
     "qdrant-api-key": "Opens a Qdrant server",
     "engine-api-key": "Opens an inference server",
     "database-password": "Opens PostgreSQL",

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from localai.core.clock import seconds
+from localai.core.clock import Hours, seconds
 from localai.core.errors import Invalid, NotFound
 from localai.core.rate import rate
 
@@ -193,6 +193,56 @@ RAG_RERANKER = Key(
 RAG_QDRANT_URL = Key(
     "rag.qdrant_url", "", str, "A Qdrant server for new collections, such as http://127.0.0.1:6333"
 )
+NOTIFY_ENABLED = Key(
+    "notify.enabled", "true", _boolean, "What waits for a person is told where channels are set"
+)
+NOTIFY_SMTP_HOST = Key("notify.smtp.host", "", str, "The server that takes mail; empty is none")
+NOTIFY_SMTP_PORT = Key(
+    "notify.smtp.port",
+    "",
+    _maybe(_whole(1, 65535)),
+    "Its port; empty is 587, 465 for tls, 25 for none",
+)
+NOTIFY_SMTP_SECURITY = Key(
+    "notify.smtp.security",
+    "starttls",
+    _choice("none", "starttls", "tls"),
+    "How the way to it is encrypted: starttls, tls or none",
+)
+NOTIFY_SMTP_USERNAME = Key("notify.smtp.username", "", str, "Who logs in there; empty is nobody")
+NOTIFY_SMTP_FROM = Key("notify.smtp.from", "", str, "Who mails are from; empty is the user name")
+NOTIFY_SMTP_TO = Key("notify.smtp.to", "", str, "Who gets mail, with commas between addresses")
+NOTIFY_SLACK_ENABLED = Key(
+    "notify.slack.enabled", "false", _boolean, "Post to Slack, by webhook or as a bot"
+)
+NOTIFY_SLACK_CHANNEL = Key("notify.slack.channel", "", str, "Where the bot posts, as in #approvals")
+NOTIFY_WEBHOOK_URL = Key(
+    "notify.webhook.url", "", str, "Where signed JSON is posted; empty is none"
+)
+NOTIFY_APPRISE_ENABLED = Key(
+    "notify.apprise.enabled", "false", _boolean, "Send to the URLs of the secret apprise-urls"
+)
+NOTIFY_TERMINAL = Key(
+    "notify.terminal", "false", _boolean, "Ring the terminal of a conversation or a watch"
+)
+NOTIFY_LANGUAGE = Key(
+    "notify.language", "en", _choice("en", "ko"), "What messages are written in: en or ko"
+)
+NOTIFY_BATCH = Key(
+    "notify.batch", "1m", seconds, "After a message, how long the next ones gather; 0 is not at all"
+)
+NOTIFY_QUIET_HOURS = Key(
+    "notify.quiet_hours", "", _maybe(Hours.read), "When only what is critical is told: 22:00-07:00"
+)
+NOTIFY_ESCALATE_AFTER = Key(
+    "notify.escalate_after",
+    "",
+    _maybe(_span),
+    "When nobody has decided, tell others; empty is never",
+)
+NOTIFY_ESCALATE_TO = Key(
+    "notify.escalate_to", "", str, "Who gets mail then; empty is those of notify.smtp.to"
+)
 LOG_LEVEL = Key(
     "log.level",
     "info",
@@ -237,6 +287,23 @@ KEYS: dict[str, Key[Any]] = {
         RAG_MODEL,
         RAG_RERANKER,
         RAG_QDRANT_URL,
+        NOTIFY_ENABLED,
+        NOTIFY_SMTP_HOST,
+        NOTIFY_SMTP_PORT,
+        NOTIFY_SMTP_SECURITY,
+        NOTIFY_SMTP_USERNAME,
+        NOTIFY_SMTP_FROM,
+        NOTIFY_SMTP_TO,
+        NOTIFY_SLACK_ENABLED,
+        NOTIFY_SLACK_CHANNEL,
+        NOTIFY_WEBHOOK_URL,
+        NOTIFY_APPRISE_ENABLED,
+        NOTIFY_TERMINAL,
+        NOTIFY_LANGUAGE,
+        NOTIFY_BATCH,
+        NOTIFY_QUIET_HOURS,
+        NOTIFY_ESCALATE_AFTER,
+        NOTIFY_ESCALATE_TO,
         LOG_LEVEL,
         LOG_FILE,
     )

@@ -1,4 +1,4 @@
-"""Fetches a page from a machine of the public internet; the one file that imports httpcore.
+"""Fetches a page of the public internet, or posts to a named one; all that imports httpcore.
 
 An address may have been written by a stranger, so it must not reach what only this machine can
 reach. Each host is resolved here, every address that it has is checked, and the connection goes to
@@ -13,11 +13,12 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpcore
 
@@ -51,6 +52,19 @@ class Fetched:
     content_type: str
     charset: str | None
     data: bytes
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a server said to what was posted; the names of `headers` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class Unanswered(Unavailable):
+    """No answer came, and the server may have read what was sent."""
 
 
 def resolve(host: str) -> list[str]:
@@ -108,6 +122,28 @@ class Web:
             raise Denied(message, hint="fetch that address, if you mean it")
         return following
 
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answered:
+        """What the server at the address answers to the body; it is followed nowhere.
+
+        Invalid where it is no address, Unavailable where no answer came: `Unanswered` if the
+        server may have read the body. No error names more of the address than its host.
+        """
+        at = address(url)
+        deadline = _Deadline(time.monotonic() + self._longest_s, self._longest_s)
+        guard = _Guard(self._is_allowed, self._resolve, deadline)
+        told = {"User-Agent": f"localai/{__version__}", "Host": _authority(at), **headers}
+        with (
+            httpcore.ConnectionPool(network_backend=guard, ssl_context=self._tls) as pool,
+            _answered(at.host, guard),
+            pool.stream("POST", str(at), headers=[*told.items()], content=body) as response,
+        ):
+            found = bytearray()
+            for piece in response.iter_stream():
+                found += piece[: self._most_bytes - len(found)]
+                if len(found) >= self._most_bytes:
+                    break
+        return Answered(response.status, _lowered(response.headers), bytes(found))
+
     def _page(self, at: Address, response: httpcore.Response, deadline: "_Deadline") -> Fetched:
         if response.status in _GONE:
             message = f"there is no page {at} ({response.status})"
@@ -161,6 +197,7 @@ class _Guard(httpcore.NetworkBackend):
         self._resolve = resolve
         self._deadline = deadline
         self._sockets = httpcore.SyncBackend()
+        self.is_connected = False
 
     def connect_tcp(
         self,
@@ -181,6 +218,7 @@ class _Guard(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
+                self.is_connected = True
                 return _Timed(stream, self._deadline)
         raise failure or httpcore.ConnectError(f"{host} has no address")
 
@@ -254,6 +292,31 @@ def _translated(at: Address) -> Iterator[None]:
         raise Unavailable(message, hint="check the address and the network") from error
     except (httpcore.ProtocolError, zlib.error) as error:
         raise Unavailable(f"{at} does not speak HTTP as it should", hint=_LATER) from error
+
+
+@contextmanager
+def _answered(host: str, guard: _Guard) -> Iterator[None]:
+    """Errors of a post: the address may hold a secret, so the host alone is named."""
+    try:
+        yield
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
+        kind = Unanswered if guard.is_connected else Unavailable
+        if isinstance(error, httpcore.TimeoutException):
+            raise kind(f"{host} did not answer in time") from error
+        what = "broke off" if guard.is_connected else "cannot be reached"
+        raise kind(f"{host} {what}") from error
+    except Unavailable as error:  # of the deadline, or of the resolver
+        if guard.is_connected:
+            raise Unanswered(f"{host} did not answer in time") from error
+        raise
+
+
+def _authority(at: Address) -> str:
+    return urlsplit(str(at)).netloc
+
+
+def _lowered(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode().lower(): value.decode("utf-8", "replace") for name, value in headers}
 
 
 def _next(at: Address, location: str) -> Address:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from localai.app import App
 from localai.core.errors import LocalaiError
-from localai.doctor import engines, home, machine
+from localai.doctor import engines, home, machine, people
 from localai.doctor.report import Check, Report, failed
 
 _CHECKS: tuple[Callable[[App], Check], ...] = (
@@ -19,6 +19,7 @@ _CHECKS: tuple[Callable[[App], Check], ...] = (
     home.settings,
     home.switches,
     home.policy,
+    people.notify,
     machine.disk,
     machine.memory,
     machine.ports,

@@ -19,6 +19,7 @@ from localai.cli.main import app
 from localai.core.secrets import NAMES
 from localai.core.settings import KEYS, OTHER_VARIABLES, PREFIX, SECRET_PREFIX
 from localai.infer import hardware
+from localai.notify import routes
 from localai.rag.records import COMPANION_MODEL, SHIPPED_MODEL
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +160,20 @@ def test_policies_that_are_quoted_can_be_read(tmp_path: Path) -> None:
     ]
     assert fences
     assert all(rules.read(body, tools) for body in fences)
+
+
+def test_routes_that_are_quoted_can_be_read(tmp_path: Path) -> None:
+    """Their events, risks and channels exist."""
+    fences = [
+        body
+        for page in PAGES
+        for kind, body in _FENCE.findall(page.read_text(encoding="utf-8"))
+        if kind == "toml" and "[[route]]" in body
+    ]
+    assert fences
+    for body in fences:
+        (tmp_path / "notifications.toml").write_text(body, encoding="utf-8")
+        assert routes.read(tmp_path / "notifications.toml")
 
 
 def test_command_reference_is_generated() -> None:
@@ -331,7 +346,7 @@ def _wrong_settings(text: str) -> list[str]:
         for kind, body in _FENCE.findall(text)
         if kind == "toml"
         for table, values in tomllib.loads(body).items()
-        if table != "rule"
+        if table not in {"rule", "route"}
         for leaf in values
     ]
     return [*variables, *keys, *(key for key in written if key not in KEYS)]

@@ -21,6 +21,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # What a command that only reads the database never loads.
 HEAVY = {
     "alembic",
+    "apprise",
     "fastembed",
     "gguf",
     "httpcore",
@@ -54,10 +55,11 @@ WRAPPED = {
         f"agent/mcp/{name}.py"
         for name in ("client", "connections", "http", "pipe", "server", "stdio", "stop")
     },
+    "apprise": {"notify/apprise_urls.py"},
     "cryptography": {"core/vault.py"},
     "fastembed": {"rag/embed.py", "rag/rerank.py"},
     "gguf": {"infer/gguf_file.py"},
-    "jinja2": {"infer/prompt.py"},
+    "jinja2": {"infer/prompt.py", "notify/message.py"},
     "json_repair": {"agent/repair.py"},
     "keyring": {"core/keychain.py"},
     "docx": {"rag/formats/office.py"},
@@ -98,6 +100,7 @@ DEFERRED = {
     "cli/main.py": "the version is read when it is asked for",
     "core/db.py": "the migrations are loaded when the schema is old",
     "core/secrets.py": "a keyring or a vault is loaded by homes that use it",
+    "notify/channels.py": "Apprise is an extra, loaded where it is used",
     "rag/store.py": "the client is loaded where a server holds the collection",
     "rag/index.py": "one of two Qdrant engines is loaded, the one that is there",
 }
@@ -186,6 +189,14 @@ def test_a_list_loads_the_database_and_nothing_heavier(noun: str, initialised: P
     loaded = _loaded(noun, "list", home=initialised)
     assert "sqlalchemy" in loaded
     assert loaded & HEAVY == set()
+
+
+def test_a_room_that_tells_people_loads_nothing_that_sends(initialised: Path) -> None:
+    """A decision writes a row; whoever sends it pays for mail, templates and the web."""
+    mail = ("--set", "notify.smtp.host=127.0.0.1", "--set", "notify.smtp.to=you@example.org")
+    loaded = _loaded(*mail, "approvals", "list", home=initialised)
+    assert "localai.notify.announcer" in loaded
+    assert loaded & (HEAVY | {"smtplib", "localai.notify.outbox", "localai.core.web"}) == set()
 
 
 def test_a_list_does_not_load_pydantic(initialised: Path) -> None:

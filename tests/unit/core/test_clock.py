@@ -2,10 +2,11 @@
 
 import re
 import time
+from datetime import datetime
 
 import pytest
 
-from localai.core.clock import Clock, Deadline, rfc3339, seconds
+from localai.core.clock import Clock, Deadline, Hours, rfc3339, seconds
 from localai.core.errors import Invalid
 
 
@@ -86,3 +87,24 @@ def test_one_boot_has_one_name() -> None:
 def test_a_moment_is_written_as_rfc_3339_in_utc(moment: int | None, text: str | None) -> None:
     """Milliseconds, and a Z; nothing stays nothing."""
     assert rfc3339(moment) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "22-7", "22:00", "22:00-07:00-08:00", "25:00-07:00", "a:b-c:d", "22:00+09-07:00"],
+)
+def test_what_is_no_span_of_hours_is_refused(text: str) -> None:
+    """With how one is written."""
+    with pytest.raises(Invalid, match="not a span of hours") as caught:
+        Hours.read(text)
+    assert caught.value.hint == "write it as 22:00-07:00"
+
+
+def test_hours_go_over_midnight() -> None:
+    """What comes within them waits for their end, which may be on the next day."""
+    hours = Hours.read("22:00-7:00")
+    evening = datetime(2026, 3, 2, 23, 0).astimezone()
+    morning = datetime(2026, 3, 3, 7, 0).astimezone()
+    us = lambda moment: int(moment.timestamp() * 1_000_000)  # noqa: E731
+    assert hours.over(us(evening)) == us(morning)
+    assert hours.over(us(morning)) == us(morning)

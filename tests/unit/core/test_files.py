@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from localai.core.errors import Conflict
-from localai.core.files import allocated, locked, private_dir, real, write_private
+from localai.core.files import allocated, claimed, locked, private_dir, real, write_private
 
 SLOW_WRITER = """
 import os, signal, sys
@@ -141,3 +141,11 @@ def test_a_link_that_is_none_by_the_second_look_is_a_conflict(
     monkeypatch.setattr(os, "readlink", readlink)
     with pytest.raises(Conflict, match="changes while it is looked at"):
         real(tmp_path / "a")
+
+
+def test_a_lock_is_claimed_by_one_and_never_waited_for(tmp_path: Path) -> None:
+    """The other hears at once that it is taken, and it is free again afterwards."""
+    with claimed(tmp_path / "lock") as is_mine, claimed(tmp_path / "lock") as is_mine_too:
+        assert (is_mine, is_mine_too) == (True, False)
+    with claimed(tmp_path / "lock") as is_mine:
+        assert is_mine

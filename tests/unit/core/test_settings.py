@@ -32,6 +32,16 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "engine.kv_type": ("f16", "q8_0", "q4_0", "q2"),
     "engine.flash_attention": ("true", "off", "Yes", "maybe"),
     "sessions.keep": ("90d", "52w", "1h", "0"),
+    "notify.enabled": ("true", "off", "Yes", "maybe"),
+    "notify.smtp.port": ("25", "465", "587", "65536"),
+    "notify.smtp.security": ("none", "starttls", "tls", "ssl"),
+    "notify.slack.enabled": ("true", "off", "Yes", "maybe"),
+    "notify.apprise.enabled": ("true", "off", "Yes", "maybe"),
+    "notify.terminal": ("true", "off", "Yes", "maybe"),
+    "notify.language": ("en", "ko", "en", "fr"),
+    "notify.batch": ("0", "1m", "90s", "often"),
+    "notify.quiet_hours": ("22:00-07:00", "00:00-06:30", "9:00-17:00", "22-7"),
+    "notify.escalate_after": ("2m", "90s", "1h", "0"),
     "log.level": ("debug", "info", "error", "loud"),
 }
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from approvals_home import TurnableClock
 
-from localai.approvals import lease
+from localai.core import lease
 from localai.core.clock import Clock
 
 

@@ -1,7 +1,7 @@
-"""Who runs a claimed action: boot, process id and start, so that a dead process is recognised.
+"""Who holds something: boot, process id and start, so that a dead process is recognised.
 
-A lease that is read as dead by mistake (another container, say) marks the row unknown, which
-is never run again: the safe side.
+A lease may be read as dead by mistake (of another container, say): what is claimed with one must
+be on the safe side then.
 """
 
 import os
