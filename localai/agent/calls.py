@@ -94,10 +94,15 @@ class Calls:
         except Waiting as waiting:
             return Called(name, arguments, False, waiting.message, waiting.approval_id)
         except LocalaiError as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            return Called(name, arguments, False, f"{error.category}: {error.message}{hint}")
+            told = f"{error.category}: {error.message}{_advice(error)}"
+            return Called(name, arguments, False, told)
         result = outcome.result
         return Called(name, arguments, result.ok, f"{_changed(outcome.approval)}{result.text}")
+
+
+def _advice(error: LocalaiError) -> str:
+    """The hint, but for commands of ours: those are a person's to type, and no model's."""
+    return f" ({error.hint})" if error.hint and not error.hint.startswith("ai ") else ""
 
 
 def _changed(approval: Approval | None) -> str:

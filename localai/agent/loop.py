@@ -194,7 +194,8 @@ class Agent:
             return ()
         tools = self._runner.specs(actor, request.leave)
         if engine.name == STARTER:
-            tools = tuple(tool for tool in tools if tool.name in STARTER_TOOLS)
+            # Its template lists names and arguments alone: all of them fit.
+            return tuple(tool for tool in tools if tool.name in STARTER_TOOLS)
         if not engine.context:
             return tools
         # The first are the most useful ones; in a small context the others would leave no room.
@@ -261,8 +262,16 @@ def _form(request: Request, turn: Progress, tools: Sequence[ToolSpec]) -> Form:
 def _answered(turns: Sequence[Turn]) -> Iterator[Message]:
     """The messages, with an answer for every call: one cut short by a crash was never run."""
     answers = {turn.tool_call_id for turn in turns if turn.role == "tool"}
+    missing: list[Message] = []
     for turn in turns:
+        if turn.role != "tool":
+            # Many templates show no ids: what is answered stands in the order of the calls.
+            yield from missing
+            missing = []
         yield turn.message
-        for call in turn.tool_calls:
-            if call.id not in answers:
-                yield Message("tool", "not run: interrupted", tool_call_id=call.id, name=call.name)
+        missing += [
+            Message("tool", "not run: interrupted", tool_call_id=call.id, name=call.name)
+            for call in turn.tool_calls
+            if call.id not in answers
+        ]
+    yield from missing
