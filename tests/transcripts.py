@@ -4,6 +4,7 @@ Ids, digests, times, places, commit hashes and the words of the sandbox are repl
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class Transcript:
 
     def elsewhere(self, words: Sequence[str], said: str, code: int = 0) -> None:
         """A command in another terminal."""
-        self._parts.append(f"## In another terminal: `ai {' '.join(words)}`")
+        self._parts.append(f"## In another terminal: `ai {shlex.join(words)}`")
         self._block(said.splitlines())
         self.ended(code)
 
@@ -116,7 +117,7 @@ class Transcript:
         kept = [f"requests: {', '.join(requests) or 'none'}", f"commits: {'; '.join(commits)}"]
         self._parts.append("\n".join(f"- {each}" for each in [*kept, f"audit: {_run(events)}"]))
         for name, text in files.items():
-            self.lines(f"`{name}`:", text.splitlines())
+            self.lines(f"`{name}`:", text.splitlines() or ["(empty)"])
 
     def _rest(self) -> None:
         if said := self._said.strip():

@@ -31,7 +31,9 @@ class Calls:
         self._history = history
         self._runner = runner
 
-    def settle(self, actor: Actor, turn: Progress, gate: Gate) -> Iterator[Called]:
+    def settle(
+        self, actor: Actor, turn: Progress, gate: Gate, engine: Engine
+    ) -> Iterator[Called]:
         """Take up the requests that waited when the conversation was left."""
         for waiting in self._history.read(actor, turn.session).turns:
             if waiting.content is not None or waiting.approval_id is None:
@@ -39,6 +41,7 @@ class Calls:
             name, approval = waiting.tool_name or "", waiting.approval_id
             called = self._outcome(name, "", partial(self._runner.settle, actor, approval, gate))
             if called.pending is None:
+                called = replace(called, text=self._clipped(turn, called.text, engine))
                 self._history.answer(actor, turn.session, waiting.seq, called.text)
             turn.calls.append(called)
             yield called
@@ -80,11 +83,16 @@ class Calls:
         return called
 
     def _clipped(self, turn: Progress, text: str, engine: Engine) -> str:
-        """A result in half of the room that is left for results of this turn."""
-        if not engine.context:
-            return window.clipped(text, _USUAL_RESULT, engine.count)
-        shorter = window.clipped(text, turn.room // 2, engine.count)
-        turn.room -= engine.count(shorter)
+        """A result in half of the room that is left for results of this turn.
+
+        What was waited for comes before that is known, and gets a quarter of the context.
+        """
+        if turn.room is None:
+            most = engine.context // 4 if engine.context else _USUAL_RESULT
+        else:
+            most = turn.room // 2
+        shorter = window.clipped(text, most, engine.count)
+        turn.take(engine.count(shorter))
         return shorter
 
     def _outcome(self, name: str, arguments: str, run: Callable[[], ToolOutcome]) -> Called:
