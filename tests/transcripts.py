@@ -148,5 +148,3 @@ def _run(events: Sequence[str]) -> str:
         event + (f" ({count} times)" if count > 1 else "")
         for event, count in zip(told, counts, strict=True)
     )
-
-

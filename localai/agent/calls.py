@@ -31,9 +31,7 @@ class Calls:
         self._history = history
         self._runner = runner
 
-    def settle(
-        self, actor: Actor, turn: Progress, gate: Gate, engine: Engine
-    ) -> Iterator[Called]:
+    def settle(self, actor: Actor, turn: Progress, gate: Gate, engine: Engine) -> Iterator[Called]:
         """Take up the requests that waited when the conversation was left."""
         for waiting in self._history.read(actor, turn.session).turns:
             if waiting.content is not None or waiting.approval_id is None:

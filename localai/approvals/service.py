@@ -293,9 +293,7 @@ class Approvals:
         }
         with self._database.transaction() as connection:
             named = visible(tool)[:_MOST_NAME]
-            self._ledger.note_call(
-                connection, "tool.refused", actor.signature, named, details
-            )
+            self._ledger.note_call(connection, "tool.refused", actor.signature, named, details)
 
     def statistics(self, actor: Actor, since_us: int) -> Statistics:
         """How many requests there were since then, how they ended and how long they waited."""

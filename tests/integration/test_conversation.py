@@ -146,7 +146,9 @@ def test_what_an_interrupt_left_undone_is_told_after_what_was_done(app: App, tur
     done, undone = "'a.txt' in messages[-3].content", "'interrupted' in messages[-2].content"
     rules = [("last.content == 'go'", both), (f"{done} and {undone}", "I see.")]
     (app.workspace / "a.txt").write_text("x")
-    file = gguf_models.scripted(app.workspace.parent / "model.gguf", rules, "Nothing.", context=4096)
+    file = gguf_models.scripted(
+        app.workspace.parent / "model.gguf", rules, "Nothing.", context=4096
+    )
     app.models.add(app.actor, file)
     engine = app.engines.get(app.actor, model=None, role="chat", warn=print)
     events = app.agent.chat(app.actor, Request("go"), engine, app.gate(app.actor))
