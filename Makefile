@@ -26,6 +26,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/rag.py
 	$(BIN)/python benchmarks/governance.py --only checks decisions million
+	$(BIN)/python benchmarks/agent.py
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .

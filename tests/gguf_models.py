@@ -266,15 +266,21 @@ def _chunks(text: str, marks: Sequence[str], taken: set[str]) -> list[str]:
 def _cut(data: bytes, taken: set[str]) -> list[str]:
     # A few bytes a token, so that Korean syllables are split between tokens.
     found: list[str] = []
-    while data:
+    start = 0
+    while start < len(data):
         used = taken.union(found)
-        sizes = range(_CHUNK, len(data))
-        size = next((n for n in sizes if _spell(data[:n]) not in used), len(data))
-        found.append(_spell(data[:size]))
-        data = data[size:]
+        ends = (n for n in range(start + _CHUNK, len(data)) if not _opens(data[:n]))
+        end = next((n for n in ends if _spell(data[start:n]) not in used), len(data))
+        found.append(_spell(data[start:end]))
+        start = end
     while len(found) > 1 and found[-1] in taken.union(found[:-1]):
         found[-2:] = [found[-2] + found[-1]]
     return found
+
+
+def _opens(data: bytes) -> bool:
+    """Whether a call begins right after it: a token that ends there would start the grammar."""
+    return data.rstrip().endswith(b"<tool_call>")
 
 
 def _spell(data: bytes) -> str:

@@ -30,7 +30,7 @@ class Calls:
         self._history = history
         self._runner = runner
 
-    def settle(self, actor: Actor, turn: Progress, gate: Gate) -> Iterator[Called]:
+    def settle(self, actor: Actor, turn: Progress, gate: Gate, engine: Engine) -> Iterator[Called]:
         """Take up the requests that waited when the conversation was left."""
         for waiting in self._history.read(actor, turn.session).turns:
             if waiting.content is not None or waiting.approval_id is None:
@@ -38,6 +38,7 @@ class Calls:
             name, approval = waiting.tool_name or "", waiting.approval_id
             called = self._outcome(name, "", partial(self._runner.settle, actor, approval, gate))
             if called.pending is None:
+                called = replace(called, text=self._clipped(turn, called.text, engine))
                 self._history.answer(actor, turn.session, waiting.seq, called.text)
             turn.calls.append(called)
             yield called
@@ -79,11 +80,16 @@ class Calls:
         return called
 
     def _clipped(self, turn: Progress, text: str, engine: Engine) -> str:
-        """A result in half of the room that is left for results of this turn."""
-        if not engine.context:
-            return window.clipped(text, _USUAL_RESULT, engine.count)
-        shorter = window.clipped(text, turn.room // 2, engine.count)
-        turn.room -= engine.count(shorter)
+        """A result in half of the room that is left for results of this turn.
+
+        What was waited for comes before that is known, and gets a quarter of the context.
+        """
+        if turn.room is None:
+            most = engine.context // 4 if engine.context else _USUAL_RESULT
+        else:
+            most = turn.room // 2
+        shorter = window.clipped(text, most, engine.count)
+        turn.take(engine.count(shorter))
         return shorter
 
     def _outcome(self, name: str, arguments: str, run: Callable[[], ToolOutcome]) -> Called:
@@ -93,6 +99,11 @@ class Calls:
         except Waiting as waiting:
             return Called(name, arguments, False, waiting.message, waiting.approval_id)
         except LocalaiError as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            return Called(name, arguments, False, f"{error.category}: {error.message}{hint}")
+            told = f"{error.category}: {error.message}{_advice(error)}"
+            return Called(name, arguments, False, told)
         return Called(name, arguments, outcome.result.ok, outcome.told)
+
+
+def _advice(error: LocalaiError) -> str:
+    """The hint, but for commands of ours: those are a person's to type, and no model's."""
+    return f" ({error.hint})" if error.hint and not error.hint.startswith("ai ") else ""

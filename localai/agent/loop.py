@@ -50,6 +50,7 @@ WITH_TOOLS = (
     "If a call is refused, say so and do not try it again."
 )
 NO_MORE = "You can call no more tools now. Answer with what you know so far."
+_LEAST_ROOM = 128  # tokens for one more call and a little of its result
 LEFT_OUT = "Earlier messages of this conversation are left out."
 AS_JSON = "Answer with one JSON value that fits this JSON schema, and nothing else: "
 
@@ -84,7 +85,7 @@ class Agent:
         self._require(actor, "chat:use")
         session = self.session(actor, request.session, request.text)
         turn = Progress(session)
-        yield from self._calls.settle(actor, turn, gate)
+        yield from self._calls.settle(actor, turn, gate, engine)
         engine.recall(session)
         if request.text is not None:
             yield from self._look_up(actor, turn, request, engine)
@@ -110,6 +111,8 @@ class Agent:
     def _excess(self, turn: Progress, step: int) -> str | None:
         if step >= self._budget.steps:
             return f"tools were called in {step} steps, which are all that it has"
+        if turn.room is not None and turn.room < _LEAST_ROOM:
+            return "what it has read and written fills its context"
         if turn.spent > self._budget.tokens:
             return f"{turn.spent} tokens were computed; {self._budget.tokens} are all that it has"
         return None
@@ -224,7 +227,7 @@ class Agent:
         fixed = engine.count("\n".join([prompt, *(json.dumps(tool.described) for tool in tools)]))
         room = window.room(engine.context, fixed)
         first = window.first_kept(said, room, engine.count)
-        turn.room = max(0, room - sum(engine.count(each.content) for each in said[first:]))
+        turn.room = max(0, room - window.taken(said[first:], engine.count))
         prompt = f"{prompt} {LEFT_OUT}" if first else prompt
         return [Message("system", prompt), *said[first:]], first
 
@@ -262,8 +265,16 @@ def _form(request: Request, turn: Progress, tools: Sequence[ToolSpec]) -> Form:
 def _answered(turns: Sequence[Turn]) -> Iterator[Message]:
     """The messages, with an answer for every call: one cut short by a crash was never run."""
     answers = {turn.tool_call_id for turn in turns if turn.role == "tool"}
+    missing: list[Message] = []
     for turn in turns:
+        if turn.role != "tool":
+            # Many templates show no ids: what is answered stands in the order of the calls.
+            yield from missing
+            missing = []
         yield turn.message
-        for call in turn.tool_calls:
-            if call.id not in answers:
-                yield Message("tool", "not run: interrupted", tool_call_id=call.id, name=call.name)
+        missing += [
+            Message("tool", "not run: interrupted", tool_call_id=call.id, name=call.name)
+            for call in turn.tool_calls
+            if call.id not in answers
+        ]
+    yield from missing

@@ -1,6 +1,7 @@
 """The one path on which any tool runs: check, policy, gate, claim, run once, write down."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from localai.approvals.rules import Rule, Subject
 from localai.approvals.service import Approvals
 from localai.approvals.standing import Scope, Standing
 from localai.core.canonical import canonical, parse_object
-from localai.core.errors import Denied, LocalaiError
+from localai.core.errors import Denied, Invalid, LocalaiError, NotFound
 from localai.core.files import real
 from localai.core.records import Page
 from localai.infer.engine import ToolSpec
@@ -161,16 +162,20 @@ class Runner:
         what the gate raises: Rejected, Expired, Waiting (a Pending with `approval_id`), Conflict.
         """
         self._require(actor, "tools:run")
-        tool = self._registry.get(name)
-        self._require(actor, tool.permission)
         actor = replace(actor, session=session or actor.session)
+        with self._told(actor, name):
+            tool = self._registry.get(name)
+        self._require(actor, tool.permission)
         if self._limit is not None:
             self._limit(actor, tool.name)
-        given = parse_object(arguments)
-        action, risk, verdict = self._judged(actor, tool, given, self._place, leave)
+        with self._told(actor, name):
+            given = parse_object(arguments)
+            action, risk, verdict = self._judged(actor, tool, given, self._place, leave)
         proposal = replace(_proposal(tool, action, risk, verdict, reason), receipt=receipt)
         if verdict.effect == "ask":
-            return self._claimed(actor, gate.decide(self._approvals.open(actor, proposal)).id)
+            with self._told(actor, name):
+                opened = self._approvals.open(actor, proposal)
+            return self._claimed(actor, gate.decide(opened).id)
         return ToolOutcome(self._unasked(actor, tool, proposal, verdict), None)
 
     def check(self, actor: Actor, name: str, arguments: str) -> PolicyCheck:
@@ -246,6 +251,16 @@ class Runner:
             leave=leave,
         )
         return action, risk, verdict
+
+    @contextmanager
+    def _told(self, actor: Actor, name: str) -> Iterator[None]:
+        """Write down what an agent asked for where it is refused before it can be a request."""
+        try:
+            yield
+        except (Denied, Invalid, NotFound) as error:
+            if actor.kind == "agent":
+                self._approvals.note_refusal(actor, name, error)
+            raise
 
     def _claimed(self, actor: Actor, approval_id: str) -> ToolOutcome:
         """State the stored call anew, claim it, and run exactly what is stored."""

@@ -56,7 +56,7 @@ class Request:
 
 @dataclass
 class Progress:
-    """What a turn has gathered so far."""
+    """What a turn has gathered so far; `room` is in tokens, None where nobody knows it."""
 
     session: str
     text: str = ""
@@ -65,7 +65,7 @@ class Progress:
     dropped: int = 0
     untold: int = 0
     found: Found | None = None
-    room: int = 0
+    room: int | None = None
     stopped: str | None = None
 
     @property
@@ -84,6 +84,11 @@ class Progress:
         usage = self.usage
         return usage.prompt_tokens - usage.cached_tokens + usage.completion_tokens
 
+    def take(self, tokens: int) -> None:
+        """Use up some of the room that is left in the context, where that is known."""
+        if self.room is not None:
+            self.room = max(0, self.room - tokens)
+
     def is_repeated(self, call: ToolCall) -> bool:
         """Whether this very call was made often enough in this turn."""
         alike = [(each.name, each.arguments) for each in self.calls]
@@ -92,6 +97,7 @@ class Progress:
     def count(self, usage: Usage) -> None:
         """Add a generation: tokens add up, the first one's time to first token stands."""
         so_far = self.usage
+        self.take(usage.completion_tokens)
         self.usage = Usage(
             prompt_tokens=so_far.prompt_tokens + usage.prompt_tokens,
             cached_tokens=so_far.cached_tokens + usage.cached_tokens,

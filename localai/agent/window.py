@@ -41,7 +41,7 @@ def first_kept(messages: Sequence[Message], room: int, count: Callable[[str], in
     # No token is less than a byte, so a short conversation need not be counted.
     if sum(len(text.encode()) + _AROUND for text in texts) <= room:
         return 0
-    sizes = [count(text) + _AROUND for text in texts]
+    sizes = _sizes(texts, count)
     questions = [n for n, message in enumerate(messages) if message.role == "user"]
     first, taken = 0, 0
     for end, size in enumerate(sizes):
@@ -57,6 +57,15 @@ def first_kept(messages: Sequence[Message], room: int, count: Callable[[str], in
 
 def _is_foreign(tool: ToolSpec) -> bool:
     return "." in tool.name  # the dot after the server's name
+
+
+def taken(messages: Sequence[Message], count: Callable[[str], int]) -> int:
+    """Tokens that these take up, calls and what a template puts around them included."""
+    return sum(_sizes([_text(message) for message in messages], count))
+
+
+def _sizes(texts: Sequence[str], count: Callable[[str], int]) -> list[int]:
+    return [count(text) + _AROUND for text in texts]
 
 
 def _text(message: Message) -> str:

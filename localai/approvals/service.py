@@ -32,13 +32,15 @@ from localai.core.audit import Audit
 from localai.core.canonical import canonical
 from localai.core.clock import Clock
 from localai.core.db import Database
-from localai.core.errors import Conflict, Denied, Expired, Invalid
+from localai.core.errors import Conflict, Denied, Expired, Invalid, LocalaiError
+from localai.core.escape import visible
 from localai.core.ids import check_prefix, new_id
 from localai.core.records import Page
 from localai.rbac.permissions import Actor, Risk
 from localai.rbac.service import Rbac
 
 _POLL_SECONDS = 0.05
+_MOST_NAME = 100
 
 
 class Approvals:
@@ -289,6 +291,17 @@ class Approvals:
         with self._database.transaction() as connection:
             tool = proposal.action.tool
             self._ledger.note_call(connection, event, actor.signature, tool, details)
+
+    def note_refusal(self, actor: Actor, tool: str, error: LocalaiError) -> None:
+        """Audit what was asked for and could not even become a request, by the name it gave."""
+        details = {
+            "kind": actor.kind,
+            "session": actor.session,
+            "outcome": visible(f"{error.category}: {error.message}")[:MAX_OUTCOME],
+        }
+        with self._database.transaction() as connection:
+            named = visible(tool)[:_MOST_NAME]
+            self._ledger.note_call(connection, "tool.refused", actor.signature, named, details)
 
     def statistics(self, actor: Actor, since_us: int) -> Statistics:
         """How many requests there were since then, how they ended and how long they waited."""

@@ -9,6 +9,7 @@ import pytest
 from gguf_models import tool_call
 
 from localai.agent.events import Called, Calling, ChatResult, Dropped, Event, Stopped
+from localai.agent.turn import Request
 from localai.app import App
 
 Turn = Callable[..., list[Event]]
@@ -107,6 +108,54 @@ def test_a_long_result_is_clipped_to_what_the_model_can_read(app: App, turn: Tur
     assert "characters]" in called.text
     assert called.text.startswith("line 0\n")
     assert result(events).text == "Read."
+
+
+def test_a_long_result_that_was_waited_for_is_clipped_as_well(app: App, turn: Turn) -> None:
+    """The conversation goes on instead of being too long for good."""
+    (app.workspace / ".env").write_text("KEY=value\n" * 5000)
+    rules = [("last.role == 'tool'", "Read."), ("true", tool_call("read_file", path=".env"))]
+    first = result(turn("go", rules))
+    (waiting,) = first.pending
+    seen = app.approvals.get(app.actor, waiting)
+    app.approvals.approve(app.actor, waiting, seen_sha256=seen.action_sha256)
+    events = turn(None, rules, session=first.session)
+    (called,) = [event for event in events if isinstance(event, Called)]
+    assert "characters]" in called.text
+    assert result(events).text == "Read."
+
+
+def test_a_turn_that_fills_its_context_is_brought_to_its_answer(app: App, turn: Turn) -> None:
+    """Calls and results of one question are never left out, so there must be an end to them."""
+    app._flags["agent.steps"] = "1000"
+    app._read_settings()
+    for n in range(40):
+        (app.workspace / f"{n}.txt").write_text(f"line of {n}\n" * 50)
+    step = "(messages | selectattr('role', 'equalto', 'tool') | list | length)"
+    rules = [("'no more tools' in messages[0].content", "That is all.")]
+    rules += [(f"{step} == {n}", tool_call("read_file", path=f"{n}.txt")) for n in range(40)]
+    events = turn("go", rules)
+    assert [event.why for event in events if isinstance(event, Stopped)] == [
+        "what it has read and written fills its context"
+    ]
+    assert result(events).text == "That is all."
+
+
+def test_what_an_interrupt_left_undone_is_told_after_what_was_done(app: App, turn: Turn) -> None:
+    """In the order of the calls: templates without ids go by it."""
+    both = tool_call("list_files", path=".") + tool_call("read_file", path="a.txt")
+    done, undone = "'a.txt' in messages[-3].content", "'interrupted' in messages[-2].content"
+    rules = [("last.content == 'go'", both), (f"{done} and {undone}", "I see.")]
+    (app.workspace / "a.txt").write_text("x")
+    file = gguf_models.scripted(
+        app.workspace.parent / "model.gguf", rules, "Nothing.", context=4096
+    )
+    app.models.add(app.actor, file)
+    engine = app.engines.get(app.actor, model=None, role="chat", warn=print)
+    events = app.agent.chat(app.actor, Request("go"), engine, app.gate(app.actor))
+    next(event for event in events if isinstance(event, Called))
+    events.close()
+    (session,) = app.history.list(app.actor).items
+    assert result(turn("on", rules, session=session.id)).text == "I see."
 
 
 @pytest.mark.parametrize(

@@ -519,3 +519,21 @@ def test_foreign_text_that_was_approved_counts_as_well(home: Home, workspace: Pa
     with pytest.raises(Waiting) as caught:
         running.run(led, "act", "{}", Wait(home.approvals, home.operator, 0))
     assert caught.value.approval.risk == "critical"
+
+
+def test_what_an_agent_may_not_even_ask_is_audited_and_a_persons_slip_is_not(
+    home: Home, runner: Runner
+) -> None:
+    """By the name that it gave, however long or strange; with why."""
+    agent = home.operator.agent("aaaa0001")
+    calls = (("approve\x1b[2J" * 50, "{}"), ("read_file", '{"path": "../secret"}'), ("ls", "{"))
+    for actor in (home.operator, agent):
+        for name, arguments in calls:
+            with pytest.raises(LocalaiError):
+                runner.run(actor, name, arguments, Unasked())
+    refused = [each for each in home.audit.page().items if each.event == "tool.refused"]
+    assert len(refused) == 3
+    assert all(len(each.subject) <= 100 and "\x1b" not in each.subject for each in refused)
+    told = [str(each.details["outcome"]).partition(":")[0] for each in reversed(refused)]
+    assert told == ["not_found", "denied", "not_found"]
+    assert {each.details["session"] for each in refused} == {"aaaa0001"}
