@@ -92,7 +92,11 @@ WRAPPED = {
 
 # Imports inside of functions, each with its reason.
 DEFERRED = {
-    "app.py": "builds each room on first touch",
+    "app/agents.py": "builds each room on first touch",
+    "app/base.py": "builds each room on first touch",
+    "app/documents.py": "builds each room on first touch",
+    "app/governance.py": "builds each room on first touch",
+    "app/models.py": "builds each room on first touch",
     "cli/answer.py": "Markdown is rendered on terminals alone",
     "cli/approvals.py": "what redraws the screen is loaded when somebody watches",
     "cli/demo.py": "the demo's room is loaded when the demo runs",

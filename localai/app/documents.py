@@ -1,0 +1,156 @@
+"""Documents: what indexes them, and what finds them."""
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from localai.app.governance import Governance
+from localai.core import settings as keys
+from localai.core.errors import Invalid
+from localai.core.settings import Key, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localai.core.web import Fetched
+    from localai.rag.client import QdrantServer
+    from localai.rag.embed import Embedder
+    from localai.rag.exchange import Exchange
+    from localai.rag.records import Collection
+    from localai.rag.rerank import Reranker
+    from localai.rag.retrieval_models import RetrievalModels
+    from localai.rag.service import Rag
+    from localai.rag.shelf import Repositories
+    from localai.rag.store import Store
+    from localai.rag.watch import Watch
+    from localai.rbac.permissions import Actor
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The models for documents; `others` are the collections that another model made."""
+
+    model: str
+    reranker: str
+    others: tuple["Collection", ...]
+
+
+class WithDocuments(Governance):
+    """Documents: what indexes them, and what finds them."""
+
+    @cached_property
+    def rag(self) -> "Rag":
+        """Documents."""
+        from localai.rag.service import Rag
+
+        def fetch(url: str) -> "Fetched":
+            from localai.core.web import Web
+
+            return Web().fetch(url)
+
+        return Rag(self._store, self.rbac.require, fetch, self._removed, self._reranker)
+
+    @cached_property
+    def _store(self) -> "Store":
+        from localai.rag.catalog import Catalog
+        from localai.rag.store import Store
+
+        def embedder(name: str) -> "Embedder":
+            from localai.rag.embed import Embedder
+
+            return Embedder(name, self.embeddings_dir)
+
+        catalog = Catalog(self.database, self.clock)
+        model = partial(self._as_it_stands, keys.RAG_MODEL)
+        server = (lambda: self.qdrant) if self.settings[keys.RAG_QDRANT_URL] else None
+        return Store(catalog, self.directories.data / "rag", embedder, model, server)
+
+    @cached_property
+    def qdrant(self) -> "QdrantServer":
+        """Where passages are kept instead of here, if a server is set."""
+        from localai.rag.client import QdrantServer
+
+        key = lambda: self.secrets.find("qdrant-api-key")  # noqa: E731 - read when it is needed
+        return QdrantServer(self.settings[keys.RAG_QDRANT_URL], key)
+
+    def _reranker(self) -> "Reranker | None":
+        """The reranker of the settings, kept as long as it is that one."""
+        if not (name := self._as_it_stands(keys.RAG_RERANKER)):
+            return None
+        if self._ranks is None or self._ranks.name.lower() != name.lower():
+            from localai.rag.rerank import Reranker
+
+            self._ranks = Reranker(name, self.embeddings_dir)
+        return self._ranks
+
+    def _as_it_stands(self, key: Key[str]) -> str:
+        """A setting that another process may have changed since this one began."""
+        return Settings(self.directories.config_file, flags=self._flags)[key]
+
+    @property
+    def embeddings_dir(self) -> Path:
+        """Where embedding models and rerankers lie."""
+        return self.directories.cache / "embeddings"
+
+    @cached_property
+    def rag_models(self) -> "RetrievalModels":
+        """Embedding models and rerankers."""
+        from localai.rag.retrieval_models import RetrievalModels
+
+        def used() -> tuple[str, str]:
+            return self._as_it_stands(keys.RAG_MODEL), self._as_it_stands(keys.RAG_RERANKER)
+
+        def hub() -> "Repositories":
+            from localai.infer import hub
+
+            return hub
+
+        return RetrievalModels(self.embeddings_dir, self.rbac.require, used, hub)
+
+    @property
+    def has_chosen_embeddings(self) -> bool:
+        """Whether somebody said which embedding model this home uses."""
+        return self.settings.show(keys.RAG_MODEL.name).source != "default"
+
+    def keep_rag_model(self, actor: "Actor") -> None:
+        """Write down that the embedding model stays the one that it is."""
+        self.admin.configure(actor, keys.RAG_MODEL.name, self.settings[keys.RAG_MODEL])
+
+    def use_rag_model(
+        self, actor: "Actor", name: str | None, *, no_reranker: bool = False
+    ) -> "Chosen":
+        """Choose the embedding model or the reranker by its name, or no reranker."""
+        if not name and not no_reranker:
+            raise Invalid("no model was named", hint="ai rag models use NAME, or --no-reranker")
+        found = self.rag_models.at_hand(actor, name) if name else None
+        if no_reranker:
+            self.admin.configure(actor, keys.RAG_RERANKER.name, "")
+        if found:
+            key = keys.RAG_RERANKER if found.kind == "reranker" else keys.RAG_MODEL
+            self.admin.configure(actor, key.name, found.name)
+        self._read_settings()
+        model, reranker = self.settings[keys.RAG_MODEL], self.settings[keys.RAG_RERANKER]
+        return Chosen(model, reranker, tuple(self.rag.of_other_models(actor)))
+
+    @cached_property
+    def exchange(self) -> "Exchange":
+        """Collections as archives."""
+        from localai.rag.exchange import Exchange
+
+        return Exchange(self._store, self.directories.data / "rag", self.clock, self.rbac.require)
+
+    def watch_documents(
+        self, actor: "Actor", paths: "Sequence[Path]", *, collection: str, exclude: "Sequence[str]"
+    ) -> "Watch":
+        """What keeps a collection in step with the paths. Close it when it is to end."""
+        from localai.rag.watch import Watch
+
+        index = partial(self.rag.index, actor, collection=collection, exclude=exclude)
+        own = self.directories.all
+        return Watch(index, paths, release=self.database.close, own=own, clock=self.clock)
+
+    def _removed(self, citations: int) -> None:
+        from localai.rag.records import REMOVED_CITATIONS
+
+        self._count(REMOVED_CITATIONS, {}, citations)
