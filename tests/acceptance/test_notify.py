@@ -37,6 +37,7 @@ def test_a_request_and_its_decision_are_mailed_by_nobody_in_particular(ai: Ai) -
     with mail_server() as post:
         _set_up(ai, post.port)
         approval = _ask(ai)
+        _until(lambda: len(post.taken) == 1)  # decided before, it would not be told at all
         assert ai("approve", approval, "-y").code == 0
         _until(lambda: len(post.taken) == 2)
         subjects = [str(mail.parsed["Subject"]) for mail in post.taken]

@@ -22,8 +22,8 @@ DOCUMENTS = [ROOT / "localai/guide/en", ROOT / "localai/guide/ko", ROOT / "docs"
 SOURCES = [ROOT / "localai" / room for room in ("agent", "core", "infer", "rag", "rbac")]
 # nDCG@10 that each set and language must reach.
 FLOORS = {
-    "questions": {"en": 0.87, "ko": 0.88},
-    "mixed": {"en": 0.88, "ko": 0.77},
+    "questions": {"en": 0.87, "ko": 0.86},
+    "mixed": {"en": 0.88, "ko": 0.74},
     "cross": {"en": 0.52, "ko": 0.45},
     "code": {"en": 0.82},
 }

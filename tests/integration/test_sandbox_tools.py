@@ -117,17 +117,6 @@ def test_names_of_any_kind_are_only_names(tier: Tier, tmp_path: Path, name: str)
 
 
 @both
-def test_a_workspace_that_is_a_link_is_where_it_leads(
-    tier: Tier, workspace: Path, tmp_path: Path
-) -> None:
-    """By either name it is the same folder."""
-    (tmp_path / "link").symlink_to(workspace)
-    result = _sh(_programs(tier), tmp_path / "link", "pwd; echo x > made")
-    assert result.text == f"exit code 0\n{workspace}\n"
-    assert (workspace / "made").exists()
-
-
-@both
 def test_a_readable_folder_is_read_and_not_written(
     tier: Tier, workspace: Path, tmp_path: Path
 ) -> None:
