@@ -212,7 +212,7 @@ def test_chromium_reaches_nothing(there: Site, workspace: Path, listener: Listen
     result = _shot(_tool(asked), workspace, _html(there, page))
     assert listener.came == []
     assert result.ok
-    tried = "fetch post beacon socket events form popup worker shared service transport rtc"
+    tried = "fetch post beacon socket events form popup worker shared service"
     assert f"title: {tried}\n" in result.text
     # What was refused was refused by the fetch; so the page did ask for it.
     for way in ("img", "frame", "fetch", "css", "video"):
@@ -220,10 +220,11 @@ def test_chromium_reaches_nothing(there: Site, workspace: Path, listener: Listen
     assert {path for path, _ in there.asked} <= {"/", "/redirect", "/slow", "/service.js"}
 
 
+@pytest.mark.parametrize("missing", ["", "--host-resolver", "--proxy", "webrtc", "script"])
 def test_without_our_answers_chromium_has_no_network(
-    there: Site, workspace: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    there: Site, workspace: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    """Were a request to pass by our answers, it would still reach nothing."""
+    """Were a request to pass by our answers, it would reach nothing, by two bars at least."""
 
     async def go_on(_visit: Any, route: Any) -> None:
         if route.request.url.endswith("/first"):
@@ -237,6 +238,12 @@ def test_without_our_answers_chromium_has_no_network(
     page = _ESCAPES.replace("TARGET", listener.authority).replace("PORT", str(listener.port))
     monkeypatch.setattr(browser._Visit, "_answer", go_on)
     monkeypatch.setattr(browser, "_refuse", let)
+    if missing == "script":
+        monkeypatch.setattr(browser, "_NO_CALLS", "")
+    elif missing:
+        kept = tuple(each for each in browser._NO_NETWORK if missing not in each)
+        assert len(kept) < len(browser._NO_NETWORK)
+        monkeypatch.setattr(browser, "_NO_NETWORK", kept)
     url = _html(there, page, "/first")
     _shot(_tool(), workspace, url)
     assert listener.came == []
