@@ -63,6 +63,11 @@ class WithAgents(WithModels):
 
             return Web(stays=True).fetch(url)
 
+        def part(url: str, most_bytes: int, longest_s: float) -> "Fetched":
+            from localai.core.web import Web
+
+            return Web(most_bytes=most_bytes, longest_s=longest_s).fetch(url)
+
         def look_up(actor: "Actor", question: str, collection: str, k: int) -> "Sequence[Passage]":
             found = self.rag.query(actor, question, collection=collection, k=k)
             return () if self.rag.is_silent(actor, found) else found.passages
@@ -80,6 +85,7 @@ class WithAgents(WithModels):
 
         return Rooms(
             fetch=fetch,
+            part=part,
             look_up=look_up,
             recall=recall,
             models=lambda actor: self.engines.page(actor, lambda _: None).items,

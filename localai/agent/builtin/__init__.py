@@ -2,14 +2,23 @@
 
 from collections.abc import Sequence
 
-from localai.agent.builtin import conversations, documents, edit, files, models, search, web
+from localai.agent.builtin import (
+    browser,
+    conversations,
+    documents,
+    edit,
+    files,
+    models,
+    search,
+    web,
+)
 from localai.agent.builtin.git import Git
 from localai.agent.builtin.rooms import Rooms
 from localai.agent.builtin.shell import Programs
 from localai.agent.sandbox.tiers import Sandbox
 from localai.agent.tools import Registry, Tool
 
-_OF_ROOMS = (web, documents, conversations, models)
+_OF_ROOMS = (web, browser, documents, conversations, models)
 
 
 def registry(sandbox: Sandbox | None = None) -> Registry:

@@ -29,13 +29,15 @@ class Recalled:
 class Rooms:
     """Functions of other rooms.
 
-    `fetch` gets a page of the web; `look_up` the best passages of a collection for a question;
+    `fetch` gets a page of the web; `part` what belongs to one, wherever that is, of so many bytes
+    within so many seconds; `look_up` the best passages of a collection for a question;
     `recall` what was said in earlier conversations, but for the one that is going on; `models`
     those that can answer; `answering` which one does in a conversation; `choose` lets another one
     answer there from the next turn on, and returns its name.
     """
 
     fetch: Callable[[str], "Fetched"]
+    part: Callable[[str, int, float], "Fetched"]
     look_up: Callable[[Actor, str, str, int], Sequence[Passage]]
     recall: Callable[[Actor, str, int], Recalled]
     models: Callable[[Actor], Sequence[Model]]

@@ -40,7 +40,7 @@ def _tool(**options: Any) -> Tool:
     allowed = {"is_allowed": lambda ip: ip == ip_address("127.0.0.1"), "stays": True}
     fetch = Web(**{**allowed, **options}).fetch
     unused: Any = None
-    (tool,) = web.tools(Rooms(fetch, unused, unused, unused, unused, unused))
+    (tool,) = web.tools(Rooms(fetch, unused, unused, unused, unused, unused, unused))
     return tool
 
 
