@@ -1,6 +1,7 @@
 """Pictures of pages, with a real Chromium and real sites that misbehave."""
 
 import os
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -220,11 +221,16 @@ def test_chromium_reaches_nothing(there: Site, workspace: Path, listener: Listen
     assert {path for path, _ in there.asked} <= {"/", "/redirect", "/slow", "/service.js"}
 
 
-@pytest.mark.parametrize("missing", ["", "--host-resolver", "--proxy", "webrtc", "script"])
+@pytest.mark.parametrize("missing", ["", "--host-resolver", "--proxy", "webrtc", "script", "all"])
 def test_without_our_answers_chromium_has_no_network(
-    there: Site, workspace: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch, missing: str
+    there: Site,
+    workspace: Path,
+    listener: Listener,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
 ) -> None:
-    """Were a request to pass by our answers, it would reach nothing, by two bars at least."""
+    """Though a request pass by our answers and one bar fail; without any, it is noticed."""
+    page = _ESCAPES.replace("TARGET", listener.authority).replace("PORT", str(listener.port))
 
     async def go_on(_visit: Any, route: Any) -> None:
         if route.request.url.endswith("/first"):
@@ -232,22 +238,21 @@ def test_without_our_answers_chromium_has_no_network(
         else:
             await route.continue_()
 
-    async def let(_socket: Any) -> None:
-        _socket.connect_to_server()
+    async def let(socket: Any) -> None:
+        socket.connect_to_server()
 
-    page = _ESCAPES.replace("TARGET", listener.authority).replace("PORT", str(listener.port))
     monkeypatch.setattr(browser._Visit, "_answer", go_on)
     monkeypatch.setattr(browser, "_refuse", let)
-    if missing == "script":
+    monkeypatch.setattr(browser, "_LOADED_S", 3.0)
+    if missing in {"script", "all"}:
         monkeypatch.setattr(browser, "_NO_CALLS", "")
-    elif missing:
-        kept = tuple(each for each in browser._NO_NETWORK if missing not in each)
-        assert len(kept) < len(browser._NO_NETWORK)
-        monkeypatch.setattr(browser, "_NO_NETWORK", kept)
-    url = _html(there, page, "/first")
-    _shot(_tool(), workspace, url)
-    assert listener.came == []
-    assert [path for path, _ in there.asked] == ["/first"]
+    bars = tuple(each for each in browser._NO_NETWORK if missing not in each)
+    if missing not in {"", "script"}:
+        monkeypatch.setattr(browser, "_NO_NETWORK", () if missing == "all" else bars)
+        assert len(browser._NO_NETWORK) < 8
+    _shot(_tool(limits=browser.Limits(seconds=12)), workspace, _html(there, page, "/first"))
+    came = {each.partition(" ")[0] for each in listener.came}
+    assert came == ({"tcp", "udp"} if missing == "all" else set())
 
 
 def test_a_redirect_to_a_forbidden_machine_starts_no_browser(
@@ -281,14 +286,15 @@ def test_a_page_may_ask_for_so_much(there: Site, workspace: Path) -> None:
     """So many requests and so many bytes; the picture shows what came until then."""
     for number in range(20):
         there.says(f"/{number}.css", b"/*" + b"x" * 996 + b"*/", kind="text/css")
-    links = "".join(f'<link rel="stylesheet" href="/{number}.css">' for number in range(20))
-    url = _html(there, links)
-    assert _shot(_tool(limits=browser.Limits(requests=7)), workspace, url).ok
+    count = 'rel="stylesheet" onload="document.title = ++loaded"'
+    links = "".join(f'<link {count} href="/{number}.css">' for number in range(20))
+    page = f"<script>let loaded = 0</script>{links}"
+    url = _html(there, page)
+    result = _shot(_tool(limits=browser.Limits(requests=7)), workspace, url)
+    assert "\ntitle: 7\n" in result.text
     assert len(there.asked) == 1 + 7
-    there.asked.clear()
-    limits = browser.Limits(size=len(links) + 5_500)
-    assert _shot(_tool(limits=limits), workspace, url, "b.png").ok
-    assert len(there.asked) < 1 + 20
+    result = _shot(_tool(limits=browser.Limits(size=len(page) + 5_500)), workspace, url)
+    assert re.search(r"\ntitle: [1-5]\n", result.text)
 
 
 @pytest.mark.parametrize("kind", ["application/pdf", "application/octet-stream", ""])
