@@ -20,6 +20,7 @@ from localai.core.errors import Invalid, NotFound
 from localai.infer.engine import ToolSpec
 from localai.rbac.permissions import Actor, Risk
 
+_FEW = 5  # names of tools in an error
 _TYPES: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
@@ -181,9 +182,15 @@ class Registry:
         """The tool of that name; NotFound lists the nearest names."""
         if name in self._tools:
             return self._tools[name]
-        near = difflib.get_close_matches(name, self._tools, n=3) or list(self._tools)
-        message = f"no tool {name!r}; did you mean {', '.join(near)}?"
-        raise NotFound(message, hint="ai tools list")
+        near = difflib.get_close_matches(name, self._tools, n=3)
+        told = f"did you mean {', '.join(near)}?" if near else self._some
+        raise NotFound(f"no tool {name!r}; {told}", hint="ai tools list")
+
+    @property
+    def _some(self) -> str:
+        names = list(self._tools)
+        more = " and others" if len(names) > _FEW else ""
+        return f"there are {', '.join(names[:_FEW])}{more}"
 
     def all(self) -> tuple[Tool, ...]:
         """Every tool, in the order of registration."""

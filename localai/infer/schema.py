@@ -32,6 +32,7 @@ _BROKEN = (RecursionError, ValueError, TypeError, AttributeError, LookupError, A
 _DATA = {"enum", "const", "default", "examples"}
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _MOST_REFERENCES = 1_000
+_DEEPEST_REFERENCE = 32  # far above, jsonschema's map panics instead of raising RecursionError
 _PATTERNS = {"pattern", "patternProperties", "format"}
 _ADDITIONAL = {"additionalProperties", "unevaluatedProperties"}
 _NAMED = {"properties", "$defs", "definitions", "dependentSchemas", "dependencies"}
@@ -101,13 +102,17 @@ def _prove(schema: dict[str, Any], named: str, wrong: Callable[[Any, Any], objec
 def _limited(value: Any, schema: Mapping[str, Any]) -> str | None:
     """As `_wrong`, giving up (a ValueError) where references are followed without end."""
     kind: Any = validator_for(schema, Draft202012Validator)
-    left = [_MOST_REFERENCES]
+    left, deep = [_MOST_REFERENCES], [_DEEPEST_REFERENCE]
 
     def followed(word: str, validator: Any, *given: Any) -> Iterator[Any]:
         left[0] -= 1
-        if left[0] < 0:
+        if left[0] < 0 or deep[0] <= 0:
             raise ValueError("it follows too many references")
-        yield from kind.VALIDATORS[word](validator, *given) or ()
+        deep[0] -= 1
+        try:
+            yield from kind.VALIDATORS[word](validator, *given) or ()
+        finally:
+            deep[0] += 1
 
     words = [word for word in _REFERENCES if word in kind.VALIDATORS]
     return _wrong(value, schema, _extended(kind, {word: partial(followed, word) for word in words}))

@@ -193,6 +193,7 @@ def test_a_script_that_changed_since_the_request_does_not_run(ai: Ai) -> None:
     assert not (ai.workspace / "out.txt").exists()
 
 
+@pytest.mark.prove
 def test_a_model_that_calls_a_tool_waits_and_goes_on_after_the_decision(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_model_that_calls_a_tool_waits_and_goes_on_after_the_decision(
     assert shown["requester_kind"] == "agent"
 
 
+@pytest.mark.prove
 def test_a_model_reads_the_reason_of_a_refusal(ai: Ai, with_model: Callable[..., str]) -> None:
     """A refused call is an answer, not an error."""
     call = tool_call("write_file", path="note.txt", content="x")

@@ -148,6 +148,7 @@ def _only(ai: Ai) -> str:
     return ai("sessions", "list", "-q").out.strip()
 
 
+@pytest.mark.prove
 def test_models_are_added_listed_used_and_removed(ai: Ai, with_model: Callable[..., str]) -> None:
     """The file that was linked stays."""
     name = with_model()
@@ -179,6 +180,7 @@ def test_a_hostile_answer_cannot_steer_the_terminal(ai: Ai, with_model: Callable
     assert ai("chat", "hi").out == "\\u{001B}[2Jgone \\u{202E}tfel\n"
 
 
+@pytest.mark.prove
 def test_an_answer_of_a_schema_is_that_json(
     ai: Ai, with_model: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -246,6 +248,7 @@ def test_conversations_are_searched_and_exported(ai: Ai, with_model: Callable[..
     ]
 
 
+@pytest.mark.prove
 def test_a_conversation_resumes_from_what_is_remembered(ai: Ai) -> None:
     """In another process; a damaged memory is read again, and `sessions rm` removes it."""
     folder = ai.home / "cache/conversations"

@@ -22,6 +22,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         yield running
 
 
+@pytest.mark.prove
 def test_a_pulled_model_answers(ai: Ai, hub: Hub) -> None:
     """From the hub to the first answer; removing it gives the room back."""
     pulled = ai("models", "pull", TINY, "--json", HF_ENDPOINT=hub.url)
@@ -60,6 +61,7 @@ def test_a_killed_pull_goes_on_where_it_was(ai: Ai, hub: Hub) -> None:
     assert ai("models", "list", "-q").out == "starter\ntiny\n"
 
 
+@pytest.mark.prove
 def test_trouble_has_its_exit_code(ai: Ai, hub: Hub) -> None:
     """As any command's."""
     for wanted, code in (("qwen", 4), ("nobody/none/x.gguf", 4), ("someone/tiny-GGUF/y.gguf", 4)):
@@ -71,6 +73,7 @@ def test_trouble_has_its_exit_code(ai: Ai, hub: Hub) -> None:
     assert ai("models", "pull", TINY, HF_HUB_OFFLINE="1", HF_ENDPOINT=hub.url).code == 6
 
 
+@pytest.mark.prove
 def test_info_shows_how_a_model_fits(ai: Ai, with_model: Callable[..., str]) -> None:
     """The plan and its arithmetic add up, and what was set is kept."""
     name = with_model()

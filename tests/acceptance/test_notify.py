@@ -32,6 +32,7 @@ def _until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.prove
 def test_a_request_and_its_decision_are_mailed_by_nobody_in_particular(ai: Ai) -> None:
     """The commands end at once; a process that they leave behind sends, and ends."""
     with mail_server() as post:
@@ -63,6 +64,7 @@ def test_a_channel_is_tried_and_previewed(ai: Ai, channel: str) -> None:
         assert len(post.taken) == 1
 
 
+@pytest.mark.prove
 def test_what_cannot_be_sent_is_listed_and_retried(ai: Ai) -> None:
     """A dead letter is the operator's to see; the doctor says so."""
     post: Post
@@ -94,6 +96,7 @@ def test_a_server_that_is_away_is_no_hindrance(ai: Ai) -> None:
         _until(lambda: ai("notify", "run", "--once").code == 0 and len(post.taken) >= 1)
 
 
+@pytest.mark.prove
 def test_a_service_that_is_stopped_ends_what_it_sends(ai: Ai) -> None:
     """SIGTERM in the middle of a mail: it is handed over, written down, and only then it ends."""
     reached, go_on = threading.Event(), threading.Event()

@@ -33,6 +33,7 @@ def test_a_key_is_shown_once_and_calls_as_its_user(ai: Ai) -> None:
     assert not any(secret.encode() in file.read_bytes() for file in ai.home.rglob("*.*"))
 
 
+@pytest.mark.prove
 def test_a_key_that_was_revoked_or_never_was_is_denied(ai: Ai) -> None:
     """Whatever the command."""
     operator = ai("users", "list", "-q").out.strip()
@@ -45,6 +46,7 @@ def test_a_key_that_was_revoked_or_never_was_is_denied(ai: Ai) -> None:
     assert rotated.code == 5
 
 
+@pytest.mark.prove
 def test_the_operator_tries_what_a_user_may(ai: Ai) -> None:
     """The audit keeps both names, and a key acts as nobody else."""
     ai("users", "add", "mina", "--role", "user")
@@ -57,6 +59,7 @@ def test_the_operator_tries_what_a_user_may(ai: Ai) -> None:
     assert ai("--as", operator, "users", "list", LOCALAI_API_KEY=key).code == 3
 
 
+@pytest.mark.prove
 def test_a_user_is_changed_and_disabled(ai: Ai) -> None:
     """And listed as things stand."""
     ai("users", "add", "mina", "--role", "user", "--role", "viewer")
@@ -128,6 +131,7 @@ def test_two_people_see_it_and_not_the_one_who_asks(ai: Ai) -> None:
     assert (ai.workspace / "a.txt").read_text() == "x"
 
 
+@pytest.mark.prove
 def test_strict_mode_asks_for_a_code(ai: Ai) -> None:
     """That of the person's own app, at critical risk alone."""
     run = ("tools", "run", "write_file", "--args", '{"path": ".envrc", "content": "x"}')

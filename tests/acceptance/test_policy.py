@@ -37,6 +37,7 @@ def _run(ai: Ai, tool: str, path: str) -> int:
     return ai("tools", "run", tool, "--args", json.dumps(given)).code
 
 
+@pytest.mark.prove
 def test_rules_decide_what_runs_waits_and_is_refused(ai: Ai) -> None:
     """The strictest of them, then the mode; and a link leads nowhere else."""
     _policy(ai)
@@ -113,6 +114,7 @@ def test_a_call_is_allowed_for_a_while_and_taken_back(ai: Ai) -> None:
     assert _run(ai, "write_file", "a") == 7
 
 
+@pytest.mark.prove
 def test_how_far_an_approval_reaches_is_said_once(ai: Ai) -> None:
     """And not for longer than eight hours."""
     assert _run(ai, "write_file", "a") == 7

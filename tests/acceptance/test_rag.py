@@ -164,6 +164,7 @@ def test_a_path_that_is_not_there_is_exit_4(ai: Ai) -> None:
     assert ai("rag", "collections", "list", "--json").json["items"] == []
 
 
+@pytest.mark.prove
 def test_a_collection_is_listed_shown_and_removed(ai: Ai, folder: Path) -> None:
     """The documents stay."""
     ai("rag", "index", folder, "-C", "home")

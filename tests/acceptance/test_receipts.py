@@ -14,6 +14,7 @@ from localai.core.audit import Entry
 NOTE = tool_call("write_file", path="note.txt", content="x")
 
 
+@pytest.mark.prove
 def test_the_audit_shows_where_a_call_came_from(ai: Ai, with_model: Callable[..., str]) -> None:
     """The model's file, its settings and the seed that was given."""
     with_model([("'note' in last.content", NOTE)])

@@ -251,6 +251,7 @@ def test_a_question_without_a_terminal_names_the_flag_that_answers(ai: Ai) -> No
     assert "hint: add --yes" in removed.err
 
 
+@pytest.mark.prove
 def test_a_conversation_that_waited_goes_on_before_the_first_question(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:

@@ -99,6 +99,7 @@ def test_the_audit_is_listed_and_shown(ai: Ai) -> None:
     assert ai("audit", "show", "99").code == 4
 
 
+@pytest.mark.prove
 def test_secrets_and_settings_are_told_and_forgotten(ai: Ai) -> None:
     """Where a value comes from, never the value."""
     ai("secrets", "set", "webhook-key", stdin="swordfish99\n")
@@ -160,6 +161,7 @@ def test_what_became_of_a_request_is_shown(ai: Ai) -> None:
     assert outcome == "outcome    wrote 1 bytes to note.txt"
 
 
+@pytest.mark.prove
 def test_a_page_says_that_there_are_more_and_takes_no_other_cursor(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:

@@ -27,6 +27,7 @@ def _app(home: Path, **settings: str) -> App:
     return App(home, flags={name.replace("__", "."): text for name, text in settings.items()})
 
 
+@pytest.mark.prove
 def test_the_doctor_asks_the_server(server: Scripted, tmp_path: Path) -> None:
     """For the models that were chosen; without one to ask there is nothing to say."""
     app = _app(tmp_path / "home", engine__url=server.url, models__chat="small")

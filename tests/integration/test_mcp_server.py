@@ -98,6 +98,7 @@ def test_a_call_that_waits_is_approved_elsewhere_and_runs_once(ai: Ai, connect: 
     run(work)
 
 
+@pytest.mark.prove
 def test_an_agent_has_no_tool_to_approve_with(ai: Ai, connect: Connect) -> None:
     """Nothing that is offered decides, and a name that is guessed is no tool."""
 
@@ -388,6 +389,7 @@ def test_a_key_in_the_environment_says_for_whom_the_program_works(ai: Ai) -> Non
     assert ai("mcp", "serve", LOCALAI_API_KEY="lai_wrong").code == 3
 
 
+@pytest.mark.prove
 def test_over_http_only_a_key_that_holds_comes_in(ai: Ai) -> None:
     """No key, a wrong one, a foreign name, a foreign page, a huge body: refused before anything."""
     key = key_of(ai, operator(ai))

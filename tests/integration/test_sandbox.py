@@ -100,6 +100,7 @@ def test_the_reduced_tier_has_the_gaps_that_it_owns_up_to(user: int | None, read
     assert {each.gap for each in ATTEMPTS if each.gap} == set(GAPS)
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("user", USERS)
 def test_without_a_sandbox_the_same_ways_are_open(user: int | None, readable: Path) -> None:
     """Those that do no harm are tried, so that it is known what the other tests can see."""

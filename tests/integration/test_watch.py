@@ -236,6 +236,7 @@ def test_what_is_skipped_is_said_once(here: Room, folder: Path) -> None:
         assert [each.source for each in run(watching).skipped] == ["music.md"]
 
 
+@pytest.mark.prove
 def test_a_held_index_is_said_once_and_the_run_made_up_for(
     here: Room, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
