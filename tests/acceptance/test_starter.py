@@ -106,6 +106,7 @@ def test_its_tokens_are_the_trainers() -> None:
     assert differ == []
 
 
+@pytest.mark.prove
 @pytest.mark.counted
 @pytest.mark.timeout(1500)
 def test_it_is_as_good_as_its_card_says() -> None:

@@ -23,6 +23,8 @@ from localai.agent.tools import ByItself, Context, Registry, Tool, ToolResult
 from localai.app import App
 from localai.rbac.permissions import Risk
 
+pytestmark = pytest.mark.prove
+
 HOSTILE = """# Parcels
 
 Parcels are sent on Mondays.

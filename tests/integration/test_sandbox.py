@@ -91,6 +91,7 @@ def test_no_way_out_is_open_in_the_full_tier(user: int | None, readable: Path) -
     assert found.keys() == {each.name for each in ATTEMPTS}
 
 
+@pytest.mark.prove
 @has_landlock
 @pytest.mark.parametrize("user", USERS)
 def test_the_reduced_tier_has_the_gaps_that_it_owns_up_to(user: int | None, readable: Path) -> None:
