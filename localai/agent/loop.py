@@ -50,9 +50,10 @@ WITH_TOOLS = (
     "If a call is refused, say so and do not try it again."
 )
 NO_MORE = "You can call no more tools now. Answer with what you know so far."
-_LEAST_ROOM = 128  # tokens for one more call and a little of its result
 LEFT_OUT = "Earlier messages of this conversation are left out."
 AS_JSON = "Answer with one JSON value that fits this JSON schema, and nothing else: "
+
+_LEAST_ROOM = 128  # tokens for one more call and a little of its result
 
 
 class Agent:
@@ -227,7 +228,8 @@ class Agent:
         fixed = engine.count("\n".join([prompt, *(json.dumps(tool.described) for tool in tools)]))
         room = window.room(engine.context, fixed)
         first = window.first_kept(said, room, engine.count)
-        turn.room = max(0, room - window.taken(said[first:], engine.count))
+        if tools:  # results need room; without tools the conversation need not be counted
+            turn.room = max(0, room - window.taken(said[first:], engine.count))
         prompt = f"{prompt} {LEFT_OUT}" if first else prompt
         return [Message("system", prompt), *said[first:]], first
 

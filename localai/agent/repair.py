@@ -52,8 +52,8 @@ def _read(text: str) -> dict[str, Any]:
     try:
         return parse_object(text)
     except Invalid as error:
-        if isinstance(error.__cause__, ValueError) and not _is_syntax(error.__cause__):
-            raise
+        if error.__cause__ and not isinstance(error.__cause__, json.JSONDecodeError):
+            raise  # it is JSON, and may be read two ways
         return _repaired(text, error)
 
 
@@ -72,10 +72,6 @@ def _repaired(text: str, error: Invalid) -> dict[str, Any]:
     if not isinstance(found, dict) or not found:
         raise error
     return parse_object(json.dumps(found, ensure_ascii=False))
-
-
-def _is_syntax(error: BaseException) -> bool:
-    return isinstance(error, json.JSONDecodeError)
 
 
 def _is_well_written(text: str) -> bool:

@@ -259,9 +259,18 @@ class WithAgents(WithModels):
         if self._mode == "strict" and (yolo or autonomy == "trusting"):
             message = "strict mode lets no agent pass unasked"
             raise Denied(message, hint="leave out --yolo and --autonomy trusting")
-        leave = Leave(autonomy, yolo)
+        leave = Leave(autonomy, is_yolo=yolo)
         return Request(
-            text, session, system, with_tools, sampling, route, shape, thinks, documents, leave
+            text,
+            session=session,
+            system=system,
+            with_tools=with_tools,
+            sampling=sampling,
+            route=route,
+            shape=shape,
+            thinks=thinks,
+            documents=documents,
+            leave=leave,
         )
 
     def documents(self, actor: "Actor", collection: str) -> "Documents":

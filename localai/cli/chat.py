@@ -213,8 +213,10 @@ class Speaking:
 
     def _routed(self, text: str) -> str:
         """Which of the two models the question is for, or that one was named."""
-        if self.role or self._named:
-            return "explicit" if self._named else self.role or "chat"
+        if self._named:
+            return "explicit"
+        if self.role:
+            return self.role
         route = self._call.app.route(self._call.actor, text, self._session)
         if self._explains:
             note(f"route: {route}")

@@ -73,7 +73,9 @@ def sandbox(app: App) -> Check:
         return told("sandbox", message, remedy(found))
     if open_ways := escapes(app.sandbox, app.directories.all):
         message = f"{found.tier}, but open: {', '.join(open_ways)}"
-        return failed("sandbox", message, "ai config set security.mode strict, and tell us")
+        return failed(
+            "sandbox", message, "ai config set sandbox.enabled false: each program is critical then"
+        )
     if found.tier == "reduced":
         open_ways = [GAPS[0], *app.sandbox.gaps[len(GAPS) :]]
         message = f"reduced, for {found.why}: a program has no network and no home, but "

@@ -1,4 +1,7 @@
-"""kill -9 at random points of enqueuing and sending: none lost, at most one duplicate a crash."""
+"""kill -9 at random points of enqueuing and sending: none lost, at most one duplicate a crash.
+
+Two crashes may meet the same notice, which then comes three times.
+"""
 
 import os
 import random
@@ -42,7 +45,7 @@ def _killed(child: subprocess.Popen[str], after_s: float) -> list[int]:
 
 
 def test_a_kill_at_any_moment_loses_no_notice_and_doubles_at_most_one(tmp_path: Path) -> None:
-    """And what comes twice has the same Message-ID both times."""
+    """And what comes again has the Message-ID of its first."""
     print(f"PROVE_SEED={SEED}")
     dice = random.Random(SEED)
     folder = tmp_path / "home"
@@ -65,11 +68,10 @@ def test_a_kill_at_any_moment_loses_no_notice_and_doubles_at_most_one(tmp_path: 
     duplicates = len(taken) - len(told)
     assert duplicates <= crashes
     assert len(set(ids)) == len(told), "a duplicate has the id of its first"
-    assert set(told.values()) <= {1, 2}
     home = build(folder)
     with home.database.read() as connection:
         states = set(connection.exec_driver_sql("SELECT state FROM notifications").scalars())
     home.database.close()
     assert states == {"sent"}
     assert crashes >= KILLS // 2
-    print(f"{crashes} crashes, {len(taken)} mails of {len(told)} notices, {duplicates} twice")
+    print(f"{crashes} crashes, {len(taken)} mails of {len(told)} notices, {duplicates} again")
