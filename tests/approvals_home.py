@@ -15,6 +15,7 @@ from localai.core.clock import Clock
 from localai.core.db import Database
 from localai.core.directories import Directories, locate
 from localai.core.secrets import Secrets
+from localai.core.tally import Tally
 from localai.rbac.permissions import Actor, Risk
 from localai.rbac.service import Rbac
 from localai.rbac.tables import user_roles, users
@@ -98,7 +99,7 @@ def build(
     audit = Audit(
         database, lambda: secrets.key("audit-key"), directories.keys / "audit.anchor", clock
     )
-    rbac = Rbac(database, audit, clock)
+    rbac = Rbac(database, audit, clock, Tally(database))
     approvals = Approvals(database, audit, rbac, clock, timeout_s=timeout_s, grant_s=grant_s)
     operator, _ = rbac.ensure_operator("kim")
     return Home(directories, database, audit, rbac, clock, approvals, operator)

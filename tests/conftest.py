@@ -13,6 +13,7 @@ from localai.core.db import Database
 from localai.core.directories import Directories, locate
 from localai.core.files import write_private
 from localai.core.secrets import Secrets
+from localai.core.tally import Tally
 from localai.rbac.permissions import Actor
 from localai.rbac.service import Rbac
 
@@ -98,7 +99,7 @@ def audit(database: Database, secrets: Secrets, home: Directories, clock: Turnab
 
 @pytest.fixture
 def rbac(database: Database, audit: Audit, clock: TurnableClock) -> Rbac:
-    return Rbac(database, audit, clock)
+    return Rbac(database, audit, clock, Tally(database))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ class App(WithAgents):
         for name in ("server", "qdrant", "mcp_connections"):
             if server := self.__dict__.get(name):
                 server.close()
-        if "rbac" in self.__dict__:
-            self.rbac.close()
+        if tally := self.__dict__.get("tally"):
+            tally.close()
         if "database" in self.__dict__:
             self.database.close()

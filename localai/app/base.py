@@ -3,7 +3,6 @@
 import getpass
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from localai.core import settings as keys
 from localai.core.directories import Directories, locate, project
-from localai.core.errors import Denied, Invalid, LocalaiError, Unavailable
+from localai.core.errors import Denied, Invalid, Unavailable
 from localai.core.redact import remember
 from localai.core.settings import Key, Settings
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from localai.core.clock import Clock
     from localai.core.db import Database
     from localai.core.secrets import Secrets
+    from localai.core.tally import Tally
     from localai.rag.rerank import Reranker
     from localai.rbac.admin import Administration
     from localai.rbac.keys import Keys
@@ -94,6 +94,13 @@ class Ground:
         return Database(file)
 
     @cached_property
+    def tally(self) -> "Tally":
+        """What counts what changes no state."""
+        from localai.core.tally import Tally
+
+        return Tally(self.database)
+
+    @cached_property
     def secrets(self) -> "Secrets":
         """Secrets and keys."""
         from localai.core.secrets import Secrets
@@ -113,7 +120,7 @@ class Ground:
         """Users and permissions."""
         from localai.rbac.service import Rbac
 
-        return Rbac(self.database, self.audit, self.clock)
+        return Rbac(self.database, self.audit, self.clock, self.tally)
 
     @cached_property
     def users(self) -> "Users":
@@ -154,13 +161,6 @@ class Ground:
             message = f"strict mode refuses {switch.name} = false"
             raise Denied(message, hint=f"ai config set {switch.name} true")
         return self.settings[switch]
-
-    def _count(self, name: str, labels: "Mapping[str, str]", by: int = 1) -> None:
-        """Count what changes no state: a database that cannot take it fails no answer."""
-        from localai.core.counters import count
-
-        with suppress(LocalaiError), self.database.transaction() as connection:
-            count(connection, name, labels, by)
 
     @cached_property
     def actor(self) -> "Actor":

@@ -151,6 +151,6 @@ class WithDocuments(Governance):
         return Watch(index, paths, release=self.database.close, own=own, clock=self.clock)
 
     def _removed(self, citations: int) -> None:
-        from localai.rag.records import REMOVED_CITATIONS
+        from localai.core.metrics import REMOVED_CITATIONS
 
-        self._count(REMOVED_CITATIONS, {}, citations)
+        self.tally.count(REMOVED_CITATIONS, by=citations)

@@ -127,9 +127,9 @@ class WithModels(WithDocuments):
         )
 
     def _failed(self, model: str) -> None:
-        from localai.infer.failover import FAILOVERS
+        from localai.core.metrics import FAILOVERS
 
-        self._count(FAILOVERS, {"model": model})
+        self.tally.count(FAILOVERS, model)
 
     @property
     def _roles(self) -> dict[str, str]:

@@ -7,10 +7,10 @@ from localai.app import App
 from localai.core import settings as keys
 from localai.core.counters import counted
 from localai.core.files import private_dir
+from localai.core.metrics import FAILOVERS
 from localai.doctor.report import Check, failed, ok, warning
 from localai.infer import hardware, llamacpp
 from localai.infer.engine import Message, Sampling
-from localai.infer.failover import FAILOVERS
 from localai.infer.library import STARTER
 
 PROBE = Path(__file__).with_name("probe.gguf")

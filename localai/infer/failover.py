@@ -15,9 +15,6 @@ from localai.infer.engine import (
     ToolSpec,
 )
 
-# What counts them in the database, by `model`: the one that did not answer.
-FAILOVERS = "localai_model_failovers_total"
-
 Load = Callable[[], Engine]
 
 

@@ -17,13 +17,13 @@ from localai.core.clock import Clock
 from localai.core.counters import count
 from localai.core.db import Database
 from localai.core.ids import new_id
+from localai.core.metrics import NOTIFICATIONS
 from localai.core.redact import redact
 from localai.notify import rows
 from localai.notify.backoff import next_us, wait_s
 from localai.notify.records import Failure, Notice
 
 MOST_AT_ONCE: Final = 50
-NOTIFICATIONS: Final = "localai_notifications_total"
 _SECOND: Final = 1_000_000
 _KEPT_US: Final = 30 * 86_400 * _SECOND
 _MOST_ERROR: Final = 500
@@ -112,7 +112,7 @@ class Outbox:
         with self._database.transaction() as connection:
             written = {"of": batch.id, "now": self._clock.now_us()}
             done = connection.execute(rows.SENT, written).rowcount
-            count(connection, NOTIFICATIONS, {"channel": batch.channel, "result": "sent"}, done)
+            count(connection, NOTIFICATIONS, batch.channel, "sent", by=done)
         log.write("notify.sent", channel=batch.channel, message=batch.id, answer=answer)
 
     def failed(self, batch: Batch, failure: Failure) -> None:
@@ -126,8 +126,9 @@ class Outbox:
             returned = [self._returned(row, failure, wait, error) for row in leased]
             if returned:
                 connection.execute(rows.RETURN, returned)
-            label = {"channel": batch.channel, "result": "failed"}
-            count(connection, NOTIFICATIONS, label, len(leased))
+            count(connection, NOTIFICATIONS, batch.channel, "failed", by=len(leased))
+            dead = sum(row["to_state"] == "dead" for row in returned)
+            count(connection, NOTIFICATIONS, batch.channel, "dead", by=dead)
         log.logger.warning(
             "notify.failed",
             extra={

@@ -10,8 +10,6 @@ COMPANION_MODEL = "localai/minilm-l6-v2-int8"
 # A small one of fastembed's list that knows Korean and English.
 MULTILINGUAL_MODEL = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 
-# What counts, in the database, citations of passages that a model was not shown.
-REMOVED_CITATIONS = "localai_rag_removed_citations_total"
 
 Action = Literal["added", "updated", "unchanged", "removed", "skipped"]
 Trust = Literal["trusted", "untrusted"]

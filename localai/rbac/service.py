@@ -4,15 +4,15 @@ Users are read again whenever the database has changed, so a revoked role, key o
 from the next check on. A database that cannot be read denies, because the check cannot be made.
 """
 
-from collections.abc import Mapping
-
 import sqlalchemy as sa
 
 from localai.core.audit import Audit
 from localai.core.clock import Clock
+from localai.core.counters import count
 from localai.core.db import Database
 from localai.core.errors import Denied
-from localai.rbac.checks import Checks
+from localai.core.metrics import CHECKS, ROLE_ASSIGNMENTS
+from localai.core.tally import Tally
 from localai.rbac.permissions import Actor, Role
 from localai.rbac.snapshot import Holder, Snapshot
 from localai.rbac.tables import user_roles, users
@@ -23,25 +23,25 @@ _OPERATOR = sa.select(users.c.id).where(users.c.is_operator.is_(True))
 class Rbac:
     """What each user may do."""
 
-    def __init__(self, database: Database, audit: Audit, clock: Clock) -> None:
+    def __init__(self, database: Database, audit: Audit, clock: Clock, tally: Tally) -> None:
         self._database = database
         self._audit = audit
         self._clock = clock
         self._snapshot = Snapshot(database)
-        self._checks = Checks(database)
+        self._tally = tally
 
     def require(self, actor: Actor, permission: str) -> None:
         """Return if the actor holds the permission; else audit the refusal and raise Denied."""
         holder = self._snapshot.holder(actor.user_id)
         why = self._obstacle(actor, holder, permission)
         if why is None:
-            self._checks.allow(holder.label)
+            self._tally.count(CHECKS, "allowed", holder.label)
             return
         details = {"roles": list(holder.roles), "kind": actor.kind, "reason": why}
         if actor.key:
             details["key"] = actor.key
         with self._database.transaction() as connection:
-            self._checks.deny(connection, holder.label)
+            count(connection, CHECKS, "denied", holder.label)
             self._audit.record(
                 connection,
                 "permission.denied",
@@ -64,14 +64,6 @@ class Rbac:
         """The users who hold the permission now."""
         return self._snapshot.holders(permission)
 
-    def checks(self) -> Mapping[tuple[str, str], int]:
-        """How many checks there were, by result (allowed, denied) and roles."""
-        return self._checks.totals()
-
-    def close(self) -> None:
-        """Write down what was counted."""
-        self._checks.close()
-
     def find_operator(self) -> Actor | None:
         """The operator of this home, None before there is one."""
         with self._database.read() as connection:
@@ -87,6 +79,7 @@ class Rbac:
             person = {"id": login, "created_us": self._clock.now_us(), "is_operator": True}
             connection.execute(sa.insert(users), person)
             connection.execute(sa.insert(user_roles), {"user_id": login, "role": Role.ADMIN.value})
+            count(connection, ROLE_ASSIGNMENTS, Role.ADMIN.value)
             self._audit.record(
                 connection,
                 "operator.created",

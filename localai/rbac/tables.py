@@ -1,4 +1,4 @@
-"""Users, their roles, API keys and codes; how often they called and were checked."""
+"""Users, their roles, API keys and codes; how often they called."""
 
 import sqlalchemy as sa
 
@@ -32,14 +32,6 @@ api_keys = sa.Table(
     sa.Column("expires_us", sa.BigInteger, nullable=False),
     sa.Column("revoked_us", sa.BigInteger),
     sa.Column("replaced_by", sa.Text),
-)
-
-permission_checks = sa.Table(
-    "permission_checks",
-    metadata,
-    sa.Column("result", sa.Text, primary_key=True),
-    sa.Column("role", sa.Text, primary_key=True),
-    sa.Column("checks", sa.BigInteger, nullable=False),
 )
 
 rate_buckets = sa.Table(

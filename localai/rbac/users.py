@@ -10,9 +10,11 @@ import sqlalchemy as sa
 
 from localai.core.audit import Audit
 from localai.core.clock import Clock, rfc3339
+from localai.core.counters import count
 from localai.core.db import Database
 from localai.core.errors import Conflict, Invalid, NotFound
 from localai.core.escape import is_mixed_script
+from localai.core.metrics import ROLE_ASSIGNMENTS
 from localai.core.records import Page, page_of
 from localai.rbac.permissions import (
     PERMISSIONS,
@@ -164,6 +166,8 @@ class Users:
     def _give(self, connection: sa.Connection, name: str, roles: Sequence[str]) -> None:
         rows = [{"user_id": name, "role": role} for role in roles]
         connection.execute(sa.insert(user_roles), rows)
+        for role in roles:
+            count(connection, ROLE_ASSIGNMENTS, role)
 
     def _note(
         self, connection: sa.Connection, actor: Actor, event: str, name: str, **details: Any

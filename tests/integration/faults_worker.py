@@ -24,9 +24,8 @@ from approvals_home import Home, action, build
 
 from localai.approvals.records import Approval, Grant
 from localai.approvals.tables import approvals
-from localai.core import audit
+from localai.core import audit, tally
 from localai.core.errors import Conflict, LocalaiError
-from localai.rbac import checks
 
 STEPS = ("request", "decide", "claim", "finish")
 # A step leads from the state at its place to the next one, and leaves the event at its place.
@@ -63,7 +62,7 @@ class Outcome(NamedTuple):
 
 def begin() -> None:
     """Make this process fit to fork at any time: it starts no thread."""
-    checks._SECONDS = _AN_HOUR  # what is counted is written at the end
+    tally._SECONDS = _AN_HOUR  # what is counted is written at the end
 
 
 def prepare(bases: Path) -> None:

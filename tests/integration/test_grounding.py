@@ -11,7 +11,7 @@ from localai.agent.events import Event, Found, GroundedResult, Said
 from localai.app import App
 from localai.core.counters import counted
 from localai.core.errors import NotFound
-from localai.rag.records import REMOVED_CITATIONS
+from localai.core.metrics import REMOVED_CITATIONS
 
 BOILER = "# House\n\n## Boiler\n\nThe boiler is serviced by Sumin every October.\n"
 ROOF = "# House\n\n## Roof\n\nThe roof is painted by Jiho every spring.\n"
@@ -112,6 +112,7 @@ def test_a_made_up_citation_is_taken_out_while_it_is_streamed_and_counted(
     events = say("Who services the boiler?", rules, with_tools=True)
     said = "".join(event.text for event in events if isinstance(event, Said))
     assert said == result(events).text == "Sumin does [1]. Surely."
+    app.tally.flush()
     assert counted(app.database, REMOVED_CITATIONS) == [({}, 1)]
 
 

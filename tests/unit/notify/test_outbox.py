@@ -252,7 +252,7 @@ def test_what_was_sent_is_forgotten_after_a_month_and_nothing_else(told: Room) -
 def test_every_sending_is_counted(told: Room) -> None:
     """In the transaction that writes it down."""
     from localai.core.counters import counted
-    from localai.notify.outbox import NOTIFICATIONS
+    from localai.core.metrics import NOTIFICATIONS
 
     told.change(0)
     told.fake.failing = lambda: Failure("down")

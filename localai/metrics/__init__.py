@@ -1,0 +1,1 @@
+"""Figures for whoever looks after this home: read, published, held against objectives."""
