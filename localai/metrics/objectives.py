@@ -61,7 +61,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Burn:
-    """Spending the budget `factor` times too fast, over a long window and still over a short one."""
+    """Spending the budget `factor` times too fast, for a long window and still in a short one."""
 
     severity: Literal["critical", "warning"]
     factor: float
