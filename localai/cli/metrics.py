@@ -1,4 +1,4 @@
-"""`ai metrics`: figures for Prometheus, and how this home stands without it."""
+"""`ai metrics`: figures in Prometheus' text format, published, shown, proved."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,7 +38,7 @@ def metrics(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Print every figure in Prometheus' text format; or publish, show or prove them."""
+    """Figures for Prometheus, or how this home stands without it."""
     call = Call(ctx, json=json)
     if sum((textfile is not None, serve, top, verify)) > 1:
         raise Invalid("one of --textfile, --serve, --top and --verify at a time")

@@ -48,7 +48,7 @@ def _app(read: Read) -> Callable[..., Any]:
     one_at_a_time = threading.Lock()
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"} or environ["PATH_INFO"] != PATH:
+        if environ["PATH_INFO"] != PATH:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [f"metrics are at {PATH}\n".encode()]
         with one_at_a_time:
