@@ -8,11 +8,14 @@ from localai.app.base import Ground
 from localai.core import settings as keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from localai.approvals.gate import Gate
     from localai.approvals.records import Approval, Reply
     from localai.approvals.service import Approvals
+    from localai.metrics.exposition import Exposition
+    from localai.metrics.machine import Card
+    from localai.metrics.service import Metrics
     from localai.notify.announcer import Announcer
     from localai.notify.plan import Plan
     from localai.notify.service import Notify
@@ -68,6 +71,34 @@ class Governance(Ground):
         )
 
     @cached_property
+    def metrics(self) -> "Metrics":
+        """How this home stands."""
+        from localai.approvals import figures as approvals
+        from localai.metrics.collector import Collector
+        from localai.metrics.machine import Machine
+        from localai.metrics.service import Metrics
+        from localai.notify import figures as notify
+
+        collector = Collector(
+            self.database,
+            (
+                lambda connection: approvals.readings(connection, self.clock),
+                lambda connection: notify.readings(connection, self.clock),
+                self.users.readings,
+            ),
+            (lambda connection, since: approvals.readings_since(connection, self.clock, since),),
+            Machine(self.directories.data, _cards).readings,
+        )
+        return Metrics(collector, self.clock, self.rbac.require, self.approvals.sweep)
+
+    @cached_property
+    def exposition(self) -> "Exposition":
+        """The same, as Prometheus reads it."""
+        from localai.metrics.exposition import Exposition
+
+        return Exposition(self.metrics)
+
+    @cached_property
     def _announcer(self) -> "Announcer":
         from localai.notify.announcer import Announcer
 
@@ -115,3 +146,13 @@ class Governance(Ground):
         if ask is not None:
             return Ask(self.approvals, actor, ask)
         return Wait(self.approvals, actor, wait_s, announce)
+
+
+def _cards() -> "Sequence[Card]":
+    from localai.infer import hardware
+
+    if hardware.gpu_present() is None:
+        return ()
+    from localai.infer import nvidia
+
+    return nvidia.loads()

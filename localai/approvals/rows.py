@@ -70,6 +70,11 @@ SWEEPABLE = _SELECT.where(
         a.c.state == "executing",
     )
 )
+# Of those that are not decided: how many are over, and since when the oldest of the others waits.
+STANDING = sa.select(
+    sa.func.sum(sa.case((_PENDING_IS_OVER, 1), else_=0)).label("over"),
+    sa.func.min(sa.case((sa.not_(_PENDING_IS_OVER), a.c.created_us))).label("oldest_us"),
+).where(a.c.state == "pending", a.c.created_us >= sa.bindparam("since"))
 WAITING = sa.select(a.c.id).where(
     a.c.session == sa.bindparam("session"), a.c.state == "pending", sa.not_(_PENDING_IS_OVER)
 )

@@ -62,6 +62,24 @@ def read(connection: sa.Connection, since_us: int) -> Statistics:
     return _summary(since_us, counts, waited)
 
 
+def kept(connection: sa.Connection, since_us: int) -> tuple[Counter[str], Counter[int], int]:
+    """Requests made since the hour of that moment: how many by state, how many waits by bucket.
+
+    And the sum of those waits in microseconds. Nothing is counted row by row.
+    """
+    hour = max(since_us, 0) // _HOUR * _HOUR
+    since = {"since": hour, "h": hour, "d": _up(hour, _DAY)}
+    states: Counter[str] = Counter()
+    waited = 0
+    for row in connection.execute(_COUNTS, since):
+        states[row.state] += row.requests
+        waited += row.waited_us
+    buckets: Counter[int] = Counter()
+    for bucket, requests in connection.execute(_BUCKETS, since):
+        buckets[bucket] += requests
+    return states, buckets, waited
+
+
 def edges(bucket: int) -> tuple[int, int]:
     """What a bucket of `approval_waits` holds: from so many microseconds to less than so many.
 

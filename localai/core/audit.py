@@ -7,6 +7,7 @@ the transaction of the change that it records; the anchor follows once that is o
 
 import hmac
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,8 @@ _APPEND = sa.insert(audit_table)
 _COUNT = sa.select(sa.func.count()).select_from(audit_table)
 # A row that was tampered with may hold no JSON; looking for others must still work.
 _BODY = sa.case((sa.func.json_valid(audit_table.c.body) == 1, audit_table.c.body), else_="{}")
+_EVENT = sa.func.coalesce(sa.func.json_extract(_BODY, "$.event"), "")
+_EVENTS = sa.select(_EVENT, sa.func.count()).group_by(_EVENT)
 _ALL = sa.select(audit_table).order_by(audit_table.c.seq)
 
 
@@ -102,6 +105,11 @@ class Filter:
             (self.until_us, lambda: at < self.until_us),
         ]
         return [condition() for value, condition in given if value is not None]
+
+
+def events(connection: sa.Connection) -> Counter[str]:
+    """How many entries there are of each event; all of them are read."""
+    return Counter(dict(connection.execute(_EVENTS).tuples().all()))
 
 
 class Audit:

@@ -52,6 +52,28 @@ class Metric:
         return found
 
 
+@dataclass(frozen=True)
+class Distribution:
+    """What a histogram holds: how many values each bucket has, the last one open, and their sum."""
+
+    buckets: tuple[int, ...]
+    total: float
+
+    @property
+    def count(self) -> int:
+        """How many values."""
+        return sum(self.buckets)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One series of a metric now; `labels` are the values of its labels, in their order."""
+
+    metric: Metric
+    value: "float | Distribution"
+    labels: tuple[str, ...] = ()
+
+
 def _counter(name: str, told: str, **labels: tuple[str, ...] | None) -> Metric:
     return _listed(Metric(name, "counter", told, labels))
 
@@ -94,6 +116,9 @@ APPROVAL_RESPONSE = _histogram(
     (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
 )
 APPROVAL_TIMEOUTS = _counter("approval_timeout_total", "Requests that nobody decided in time.")
+APPROVAL_LAPSED = _counter(
+    "localai_approval_grants_lapsed_total", "Approvals that nobody used in time."
+)
 APPROVAL_PENDING = _gauge("localai_approval_pending", "Requests that wait for a person now.")
 APPROVAL_OLDEST = _gauge(
     "localai_approval_oldest_pending_seconds", "How long the oldest of them has waited."

@@ -243,6 +243,9 @@ NOTIFY_ESCALATE_AFTER = Key(
 NOTIFY_ESCALATE_TO = Key(
     "notify.escalate_to", "", str, "Who gets mail then; empty is those of notify.smtp.to"
 )
+METRICS_PORT = Key(
+    "metrics.port", "0", _whole(0, 65535), "Where figures are published on this machine; 0 is not"
+)
 LOG_LEVEL = Key(
     "log.level",
     "info",

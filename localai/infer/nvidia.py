@@ -22,6 +22,32 @@ def cards() -> tuple[Card, ...]:
         pynvml.nvmlShutdown()
 
 
+def loads() -> tuple[tuple[str, float, float | None], ...]:
+    """Of each card its name, and the shares of its memory and of its time that are in use.
+
+    Some cards do not tell how busy they are: None.
+    """
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        return tuple(_load(number) for number in range(pynvml.nvmlDeviceGetCount()))
+    except pynvml.NVMLError:
+        return ()
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _load(number: int) -> tuple[str, float, float | None]:
+    card, device = _card(number), pynvml.nvmlDeviceGetHandleByIndex(number)
+    try:
+        busy = pynvml.nvmlDeviceGetUtilizationRates(device).gpu / 100
+    except pynvml.NVMLError:
+        busy = None
+    return card.name, 1 - card.free_bytes / card.total_bytes, busy
+
+
 def _card(number: int) -> Card:
     device = pynvml.nvmlDeviceGetHandleByIndex(number)
     memory = pynvml.nvmlDeviceGetMemoryInfo(device)

@@ -5,12 +5,13 @@ https://sre.google/workbook/alerting-on-slos/.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final, Literal
 
 from localai.core import metrics
-from localai.core.metrics import Metric
+from localai.core.metrics import Distribution, Metric, Reading
 
 WINDOW_DAYS: Final = 30
 
@@ -39,6 +40,24 @@ class Series:
         matchers = [f'{label}=~"{what}"' for label, what in self.where.items()]
         matchers += [f'{label}!~"{what}"' for label, what in self.unless.items()]
         return f"{self.name}{{{','.join(matchers)}}}" if matchers else self.name
+
+    def sum(self, readings: Iterable[Reading]) -> float:
+        """How many events they count together."""
+        return sum(self._of(each) for each in readings if each.metric is self.metric)
+
+    def _of(self, reading: Reading) -> float:
+        labels = dict(zip(reading.metric.labels, reading.labels, strict=True))
+        if not isinstance(reading.value, Distribution):
+            return reading.value if self.holds(labels) else 0
+        if self.part == "count":
+            return reading.value.count
+        counts = accumulate(reading.value.buckets)
+        bounds = [*map(str, reading.metric.buckets), "+Inf"]
+        return sum(
+            number
+            for bound, number in zip(bounds, counts, strict=True)
+            if self.holds({**labels, "le": bound})
+        )
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Whether a series with these labels is one of them."""

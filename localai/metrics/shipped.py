@@ -1,4 +1,4 @@
-"""What Grafana, Prometheus, Alertmanager, Loki and Alloy load, as it ships: found, and copied out."""
+"""What Grafana, Prometheus and the others load, as it ships: found, and copied out."""
 
 import os
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ class Export:
 
 
 def files(package: Path = _PACKAGE) -> dict[str, Path]:
-    """Each file by its name below the folder: of the wheel, or of the checkout around the package."""
+    """Each file by its name in the export: of the wheel, or of the checkout around it."""
     found = _below(package / "dashboards")
     page = package.parent / "docs" / "ops" / "monitoring.md"
     if not found and page.is_file():

@@ -81,6 +81,7 @@ PRUNE = sa.delete(n).where(n.c.state == "sent", n.c.sent_us < sa.bindparam("befo
 NEXT = sa.select(sa.func.min(n.c.due_us)).where(
     _QUEUED, n.c.channel.in_(sa.bindparam("channels", expanding=True))
 )
+OVERDUE = sa.select(sa.func.count()).where(n.c.state.in_(("queued", "leased")), n.c.due_us <= _NOW)
 STANDING = sa.select(
     n.c.channel,
     sa.func.sum(sa.case((n.c.state.in_(("queued", "leased")), 1), else_=0)).label("waiting"),

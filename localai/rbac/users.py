@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from localai.core.counters import count
 from localai.core.db import Database
 from localai.core.errors import Conflict, Invalid, NotFound
 from localai.core.escape import is_mixed_script
-from localai.core.metrics import ROLE_ASSIGNMENTS
+from localai.core.metrics import ROLE_ASSIGNMENTS, ROLE_MEMBERS, Reading
 from localai.core.records import Page, page_of
 from localai.rbac.permissions import (
     PERMISSIONS,
@@ -35,6 +35,12 @@ _ALL = (
     .outerjoin(user_roles, users.c.id == user_roles.c.user_id)
     .group_by(users.c.id)
     .order_by(users.c.created_us, users.c.id)
+)
+_MEMBERS = (
+    sa.select(user_roles.c.role, sa.func.count())
+    .join(users, users.c.id == user_roles.c.user_id)
+    .where(users.c.is_disabled.is_(False))
+    .group_by(user_roles.c.role)
 )
 _ONE = _ALL.where(users.c.id == sa.bindparam("name"))
 
@@ -158,6 +164,12 @@ class Users:
         self._rbac.require(actor, "users:read")
         (known,) = _known_roles([name])
         return _role(Role(known))
+
+    def readings(self, connection: sa.Connection) -> Iterator[Reading]:
+        """How many users hold each role, those who are disabled left out."""
+        members: dict[str, int] = dict(connection.execute(_MEMBERS).tuples().all())
+        for role in Role:
+            yield Reading(ROLE_MEMBERS, members.get(role.value, 0), (role.value,))
 
     def _at(self, name: str) -> User:
         with self._database.read() as connection:

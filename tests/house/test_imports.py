@@ -35,6 +35,7 @@ HEAVY = {
     "numpy",
     "onnxruntime",
     "playwright",
+    "prometheus_client",
     "pynvml",
     "re2",
     "qdrant_client",
@@ -88,6 +89,7 @@ WRAPPED = {
     "starlette": {"agent/mcp/http.py"},
     "tomlkit": {"core/config_file.py"},
     "tree_sitter": {"rag/formats/code.py"},
+    "prometheus_client": {"metrics/prometheus.py"},
     "uvicorn": {"agent/mcp/http.py"},
     "watchfiles": {"rag/changes.py"},
 }
@@ -103,6 +105,7 @@ DEFERRED = {
     "cli/approvals.py": "what redraws the screen is loaded when somebody watches",
     "cli/demo.py": "the demo's room is loaded when the demo runs",
     "cli/doctor.py": "the checks are loaded when the doctor runs",
+    "cli/metrics.py": "what redraws the screen is loaded when somebody watches",
     "cli/main.py": "the version is read when it is asked for",
     "core/db.py": "the migrations are loaded when the schema is old",
     "core/secrets.py": "a keyring or a vault is loaded by homes that use it",

@@ -215,7 +215,7 @@ def _open(folder: Path) -> Home:
 
 
 def _close(home: Home) -> None:
-    home.rbac.close()
+    home.rbac._tally.close()
     home.database.close()
 
 

@@ -102,7 +102,7 @@ def bare(tmp_path: Path) -> Iterator[House]:
     workspace.mkdir()
     yield House(home, servers, made, mcp_servers.lying(tmp_path), workspace)
     made.close()
-    home.rbac.close()
+    home.rbac._tally.close()
     home.database.close()
 
 

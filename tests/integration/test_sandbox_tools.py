@@ -95,7 +95,7 @@ def test_the_runner_gives_it_no_way_to_decide_for_people(
     arguments = json.dumps({"argv": ["sh", "-c", script]})
     gate = Wait(home.approvals, home.operator, 0)
     outcome = runner.run(home.operator, "run_command", arguments, gate)
-    home.rbac.close()
+    home.rbac._tally.close()
     home.database.close()
     assert not outcome.result.ok
     assert "ESCAPED" not in outcome.result.text

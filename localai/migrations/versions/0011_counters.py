@@ -1,4 +1,4 @@
-"""What every count was, by the hour; permission checks are counted like all else."""
+"""What every count was, by the hour; checks and runs of tools are counted like all else."""
 
 from alembic import op
 
@@ -22,6 +22,7 @@ def upgrade() -> None:
         "json_object('result', result, 'role', role), checks FROM permission_checks"
     )
     op.execute("DROP TABLE permission_checks")
+    _runs()
     for change, row, before in (("INSERT", "NEW", "0"), ("UPDATE", "OLD", "OLD.value")):
         op.execute(
             f"CREATE TRIGGER counters_keep_{change.lower()} AFTER {change} ON counters BEGIN "
@@ -33,3 +34,17 @@ def upgrade() -> None:
         f"DELETE FROM counter_hours WHERE hour < NEW.hour - {_KEPT}; END"
     )
     op.execute("PRAGMA user_version = 11")
+
+
+def _runs() -> None:
+    """Count those that were; of one that needed no approval nobody wrote down how it ended."""
+    body = "CASE WHEN json_valid(body) THEN body ELSE '{}' END"
+    event, tool = (f"json_extract({body}, '$.{name}')" for name in ("event", "subject"))
+    ended = "SELECT tool, state FROM approvals WHERE state IN ('succeeded', 'failed', 'unknown')"
+    ran = f"SELECT {tool}, 'unknown' FROM audit WHERE {event} = 'tool.ran'"
+    denied = f"SELECT {tool}, 'denied' FROM audit WHERE {event} = 'tool.denied'"
+    op.execute(
+        "INSERT INTO counters SELECT 'mcp_tool_executions_total', "
+        "json_object('status', state, 'tool', tool), count(*) "
+        f"FROM ({ended} UNION ALL {ran} UNION ALL {denied}) GROUP BY tool, state"
+    )

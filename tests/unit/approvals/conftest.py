@@ -16,5 +16,5 @@ def clock() -> TurnableClock:
 def home(tmp_path: Path, clock: TurnableClock) -> Iterator[Home]:
     made = build(tmp_path / "home", clock)
     yield made
-    made.rbac.close()
+    made.rbac._tally.close()
     made.database.close()

@@ -43,7 +43,7 @@ class Life(RuleBasedStateMachine):
         for request, states in self.told.items():
             decided = [each for each in self.home.events(request) if each in _DECISIONS]
             assert len(decided) <= 1, (request, states)
-        self.home.rbac.close()
+        self.home.rbac._tally.close()
         self.home.database.close()
         self._folder.cleanup()
 
