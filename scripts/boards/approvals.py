@@ -209,6 +209,7 @@ def _actions() -> list[object]:
                 "(rate(mcp_tool_executions_total{$where}[$__rate_interval]))"
             },
             unit="suffix: /h",
+            width=10,
         ),
         table(
             "Tools by outcome",
@@ -216,6 +217,15 @@ def _actions() -> list[object]:
             "topk(20, round(sum by (tool, status) "
             "(increase(mcp_tool_executions_total{$where}[$__range]))) > 0)",
             {"tool": "Tool", "status": "Outcome"},
+            width=10,
+        ),
+        stat_of(
+            "Approved in vain",
+            "Approvals that lapsed because nobody ran them, in this range. Normal: 0.",
+            "round(sum(increase(localai_approval_grants_lapsed_total{$where}[$__range])))",
+            width=4,
+            quiet="0",
+            steps=((1, "orange"),),
         ),
     ]
 

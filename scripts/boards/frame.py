@@ -33,6 +33,7 @@ def made(uid: str, title: str, told: str, panels: Iterable[Any], *, since: str) 
         .time(since, "now")
         .refresh("1m")
         .timezone("browser")
+        .readonly()
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .link(
             board.DashboardLink("localai")
