@@ -70,6 +70,11 @@ def asked(kind: str = "prometheus") -> list[Asked]:
     ]
 
 
+def legend_labels(legend: str) -> set[str]:
+    """The labels that a legend names."""
+    return set(re.findall(r"{{(\w+)}}", legend))
+
+
 def recorded() -> dict[str, set[str]]:
     """The rules that record, with the labels that they set."""
     return {rule["record"]: set(rule.get("labels", {})) for rule in _rules() if "record" in rule}

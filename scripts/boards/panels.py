@@ -187,9 +187,12 @@ def log_lines(title: str, told: str, query: str, *, width: int = 24) -> logs.Pan
 def quantile(
     share: float, histogram: str, *by: str, where: str = "$where", span: str = "$__rate_interval"
 ) -> str:
-    """The query for the value that this share of a histogram's observations stays below."""
+    """The query for the value that this share of a histogram's observations stays below.
+
+    Of nothing that is NaN, which no comparison lets through: then a panel says "no traffic".
+    """
     series_of = f"rate({histogram}_bucket{{{where}}}[{span}])"
-    return f"histogram_quantile({share}, sum by ({', '.join(('le', *by))}) ({series_of}))"
+    return f"histogram_quantile({share}, sum by ({', '.join(('le', *by))}) ({series_of})) >= 0"
 
 
 def half_and_most(legend: str, histogram: str, *by: str) -> dict[str, str]:

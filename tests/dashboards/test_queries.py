@@ -53,7 +53,7 @@ def test_a_legend_names_the_labels_that_the_answer_has() -> None:
     """`{{model}}` over series without it is empty, and series of two models need it."""
     wrong = []
     for each in ASKED:
-        told = set(re.findall(r"{{(\w+)}}", each.legend))
+        told = shown.legend_labels(each.legend)
         if each.panel["type"] == "timeseries" and told != _left(each):
             wrong.append(f"{each}: {each.legend}")
     assert wrong == []
