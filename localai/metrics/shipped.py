@@ -9,8 +9,8 @@ from typing import Final
 from localai.core.errors import Conflict, Invalid, Unavailable
 from localai.core.files import write_shared
 
-# The page that runbook links lead to stands beside the rest.
-RUNBOOKS: Final = "runbooks/monitoring.md"
+# The page that runbook links lead to; Prometheus serves it, and browsers download what is Markdown.
+RUNBOOKS: Final = "runbooks/monitoring.txt"
 _PACKAGE: Final = Path(__file__).parents[1]
 _MOST_NAMED: Final = 5
 

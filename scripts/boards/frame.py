@@ -20,7 +20,7 @@ from boards.panels import PROMETHEUS
 
 TAG: Final = "localai"
 # Prometheus of our compose.yaml serves the page there, out of the exported folder.
-RUNBOOKS: Final = "http://127.0.0.1:9090/user/monitoring.md"
+RUNBOOKS: Final = "http://127.0.0.1:9090/user/monitoring.txt"
 
 
 def made(uid: str, title: str, told: str, panels: Iterable[Any], *, since: str) -> str:
