@@ -13,7 +13,7 @@ ROLES = ("admin", "operator", "viewer", "user")
 MICRO: Final = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
     """A figure by its name.
 
