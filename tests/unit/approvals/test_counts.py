@@ -19,7 +19,7 @@ _ENDS = ("succeeded", "failed", "unknown")
 def home(tmp_path: Path) -> Iterator[Home]:
     made = build(tmp_path, TurnableClock())
     yield made
-    made.tally.close()
+    made.rbac._tally.close()
     made.database.close()
 
 
