@@ -59,16 +59,18 @@ def test_a_kill_at_any_moment_loses_no_count(tmp_path: Path) -> None:
     assert ai("init").code == 0
     started = time.monotonic()
     assert ai("users", "add", "mina", "--role", "viewer").code == 0
-    usual = time.monotonic() - started
+    patience = time.monotonic() - started
     killed = 0
     for _ in range(COMMANDS):
         child = ai.start(*_command(ai, dice))
         try:
-            child.communicate(timeout=dice.uniform(0.3, 1.1) * usual)
+            child.communicate(timeout=dice.uniform(0.6, 1.4) * patience)
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
         killed += child.returncode == -9
+        # However busy the machine is, about half of them come to their end.
+        patience *= 1.1 if child.returncode == -9 else 0.9
     with _home(ai) as app:
         found: Proof = app.metrics.prove(app.actor)
     print(f"{killed} killed of {COMMANDS}: {found.items}")
