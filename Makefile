@@ -27,6 +27,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/rag.py
 	$(BIN)/python benchmarks/governance.py --only checks decisions million
 	$(BIN)/python benchmarks/agent.py
+	$(BIN)/python benchmarks/metrics.py
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from measured import Kept
+
 from localai.core.clock import Clock
 from localai.core.db import Database
 from localai.core.errors import Denied, Unavailable
@@ -25,13 +27,13 @@ _MAY = {"writer": {"rag:read", "rag:write"}, "reader": {"rag:read"}, "nobody": s
 
 @dataclass(frozen=True)
 class Room:
-    """A room, what stands behind it, and how many citations it took out of each answer."""
+    """A room, what stands behind it, and what it counted."""
 
     rag: Rag
     database: Database
     catalog: Catalog
     data: Path
-    removed: list[int]
+    kept: Kept
 
 
 def require(actor: Actor, permission: str) -> None:
@@ -64,8 +66,8 @@ def room(
         lambda: model,
         (lambda: server) if server else None,
     )
-    removed: list[int] = []
-    return Room(Rag(store, require, fetch, removed.append), database, catalog, data, removed)
+    kept = Kept()
+    return Room(Rag(store, require, fetch, measures=kept), database, catalog, data, kept)
 
 
 def sources(found: Answer) -> list[str]:

@@ -28,6 +28,8 @@ from localai.agent.repair import mended
 from localai.agent.runner import Runner
 from localai.agent.turn import Budget, Progress, Proposed, Request
 from localai.approvals.gate import Gate
+from localai.core.measure import Measures, operation
+from localai.core.metrics import REMOVED_CITATIONS
 from localai.infer.engine import (
     Engine,
     Form,
@@ -57,17 +59,14 @@ _LEAST_ROOM = 128  # tokens for one more call and a little of its result
 
 
 class Agent:
-    """Conversations between a user, a model and the tools.
-
-    `removed` is told how many citations of an answer were taken out, where some were.
-    """
+    """Conversations between a user, a model and the tools."""
 
     def __init__(
         self,
         history: History,
         runner: Runner,
         require: Callable[[Actor, str], None],
-        removed: Callable[[int], None],
+        measures: Measures,
         budget: Budget | None = None,
     ) -> None:
         self._budget = budget or Budget()
@@ -75,7 +74,7 @@ class Agent:
         self._runner = runner
         self._calls = Calls(history, runner)
         self._require = require
-        self._removed = removed
+        self._measures = measures
 
     def chat(self, actor: Actor, request: Request, engine: Engine, gate: Gate) -> Generator[Event]:
         """Answer, yielding events; the last is the ChatResult.
@@ -83,6 +82,10 @@ class Agent:
         Closing the iterator midway keeps what was said. A request that waits for a person ends
         the turn with its id in `pending`; the next turn of the conversation takes it up.
         """
+        with operation(self._measures, "chat"):
+            yield from self._turn(actor, request, engine, gate)
+
+    def _turn(self, actor: Actor, request: Request, engine: Engine, gate: Gate) -> Generator[Event]:
         self._require(actor, "chat:use")
         session = self.session(actor, request.session, request.text)
         turn = Progress(session)
@@ -189,7 +192,7 @@ class Agent:
                 said.append(text)
                 yield Said(text)
             if citations and citations.removed:
-                self._removed(citations.removed)
+                self._measures.count(REMOVED_CITATIONS, by=citations.removed)
             is_whole = True
         finally:
             turn.text += "".join(said)

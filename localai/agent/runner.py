@@ -19,6 +19,8 @@ from localai.approvals.standing import Scope, Standing
 from localai.core.canonical import canonical, parse_object
 from localai.core.errors import Denied, Invalid, LocalaiError, NotFound
 from localai.core.files import real
+from localai.core.measure import UNMEASURED, Measures, timed
+from localai.core.metrics import TOOL_DURATION
 from localai.core.records import Page
 from localai.infer.engine import ToolSpec
 from localai.rbac.permissions import Actor, Risk
@@ -114,6 +116,7 @@ class Runner:
         protected: tuple[Path, ...],
         limit: Callable[[Actor, str], None] | None = None,
         trail: Trail | None = None,
+        measures: Measures = UNMEASURED,
     ) -> None:
         self.workspace = workspace
         self._place = Path(real(workspace))
@@ -124,6 +127,7 @@ class Runner:
         self._limit = limit
         self._rules = rules
         self._protected = protected
+        self._measures = measures
 
     def tools(self, actor: Actor) -> Page[ToolInfo]:
         """Every tool."""
@@ -272,7 +276,8 @@ class Runner:
         grant = self._approvals.claim(actor, approval_id, action)
         context = self._context(workspace, grant.action.facts, actor)
         try:
-            result = tool.function(context, **grant.action.arguments)
+            with timed(self._measures, TOOL_DURATION, tool.name):
+                result = tool.function(context, **grant.action.arguments)
         except BaseException as error:
             self._approvals.finish(grant, _failure(error), ok=False)
             raise
@@ -297,11 +302,12 @@ class Runner:
             note("tool.started", outcome=verdict.reason)
         context = self._context(self._place, proposal.action.facts, actor)
         try:
-            result = tool.function(context, **proposal.action.arguments)
+            with timed(self._measures, TOOL_DURATION, tool.name):
+                result = tool.function(context, **proposal.action.arguments)
         except BaseException as error:
-            note("tool.ran", outcome=_failure(error))
+            note("tool.ran", outcome=_failure(error), ok=False)
             raise
-        note("tool.ran", outcome=result.summary)
+        note("tool.ran", outcome=result.summary, ok=result.ok)
         if result.is_foreign and actor.session:
             self.lead(actor.session)
         return result

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from localai.core import settings as keys
 from localai.core.errors import Denied, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from localai.agent.builtin.rooms import Recalled, Rooms
     from localai.agent.grounding import Documents
@@ -159,6 +159,7 @@ class WithAgents(WithModels):
             protected=(*self.directories.all, self.models_dir, self._log_file),
             limit=self._limits.take if self._is_on(keys.RATE_LIMITS_ENABLED) else None,
             trail=self.history,
+            measures=self.tally,
         )
 
     @cached_property
@@ -194,7 +195,7 @@ class WithAgents(WithModels):
         from localai.agent.turn import Budget
 
         budget = Budget(self.settings[keys.AGENT_STEPS], self.settings[keys.AGENT_TOKENS])
-        return Agent(self.history, self.runner, self.rbac.require, self._removed, budget)
+        return Agent(self.history, self.runner, self.rbac.require, self.tally, budget)
 
     def serve_mcp(
         self,
@@ -227,7 +228,8 @@ class WithAgents(WithModels):
         if address is None:
             stdio.serve(service)
         else:
-            http.serve(service, self.api_keys.authenticate, *address, announce)
+            authenticate = self.api_keys.authenticate
+            http.serve(service, authenticate, *address, announce, self.tally)
 
     def request(  # noqa: PLR0913 - one an option of a chat
         self,
@@ -298,14 +300,16 @@ class WithAgents(WithModels):
         """Passages and, if `answer`, what a model answers from them."""
         from localai.rag.records import MULTILINGUAL_MODEL
 
-        def generate(messages: "Sequence[tuple[str, str]]", passages: int) -> "Iterator[str]":
+        def generate(messages: "Sequence[tuple[str, str]]", passages: int) -> "Generator[str]":
             from localai.infer.engine import Form, Message, Sampling
 
             engine = self.engines.get(actor, model=None, role="chat", warn=warn)
             told = [Message(role, content) for role, content in messages]
             greedy = Sampling(temperature=0)
-            for delta in engine.stream(told, sampling=greedy, form=Form(citations=passages)):
-                yield delta.text
+            answer = engine.stream(told, sampling=greedy, form=Form(citations=passages))
+            with closing(answer):
+                for delta in answer:
+                    yield delta.text
 
         if self.settings[keys.RAG_QDRANT_URL] and self.qdrant.is_overheard:
             warn(f"{self.qdrant.url} is not encrypted: others on the way can read your documents")

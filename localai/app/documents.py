@@ -49,7 +49,7 @@ class WithDocuments(Governance):
 
             return Web().fetch(url)
 
-        return Rag(self._store, self.rbac.require, fetch, self._removed, self._reranker)
+        return Rag(self._store, self.rbac.require, fetch, self._reranker, self.tally)
 
     @cached_property
     def _store(self) -> "Store":
@@ -146,11 +146,10 @@ class WithDocuments(Governance):
         """What keeps a collection in step with the paths. Close it when it is to end."""
         from localai.rag.watch import Watch
 
+        def release() -> None:
+            self.tally.flush()  # a database that is closed takes no counts
+            self.database.close()
+
         index = partial(self.rag.index, actor, collection=collection, exclude=exclude)
         own = self.directories.all
-        return Watch(index, paths, release=self.database.close, own=own, clock=self.clock)
-
-    def _removed(self, citations: int) -> None:
-        from localai.core.metrics import REMOVED_CITATIONS
-
-        self.tally.count(REMOVED_CITATIONS, by=citations)
+        return Watch(index, paths, release=release, own=own, clock=self.clock)

@@ -86,13 +86,22 @@ class WithModels(WithDocuments):
         return Server(url, key=key, timeout_s=timeout)
 
     def _load(self, actor: "Actor", name: str, warn: Callable[[str], None]) -> "Engine":
+        from localai.core.measure import timed
+        from localai.core.metrics import MODEL_LOAD
+        from localai.infer.cost import counted
+
         if self.server is not None:
             from localai.infer.remote import Remote
 
             if self.server.is_overheard:
                 warn(f"{self.server.url} is not encrypted: others on the way can read what is said")
-            return Remote(name, self.server, self.settings[keys.ENGINE_CONTEXT] or 0)
-        return self.local.load(actor, name, warn)
+            remote = Remote(name, self.server, self.settings[keys.ENGINE_CONTEXT] or 0)
+            remote.spent = counted(self.tally, name, remote.context)
+            return remote
+        with timed(self.tally, MODEL_LOAD, name):
+            local = self.local.load(actor, name, warn)
+        local.spent = counted(self.tally, name, local.context)
+        return local
 
     @cached_property
     def local(self) -> "Local":
@@ -130,6 +139,15 @@ class WithModels(WithDocuments):
         from localai.core.metrics import FAILOVERS
 
         self.tally.count(FAILOVERS, model)
+
+    def ready(
+        self, actor: "Actor", *, model: str | None, role: str, warn: Callable[[str], None]
+    ) -> "Engine":
+        """A model for a turn of a conversation; a turn that none can take counts as failed."""
+        from localai.core.measure import failing
+
+        with failing(self.tally, "chat"):
+            return self.engines.get(actor, model=model, role=role, warn=warn)
 
     @property
     def _roles(self) -> dict[str, str]:

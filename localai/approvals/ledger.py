@@ -10,9 +10,11 @@ from localai.approvals import rows
 from localai.approvals.records import Approval, stale, truth
 from localai.core.audit import Audit
 from localai.core.clock import Clock
+from localai.core.counters import count
 from localai.core.db import Database
 from localai.core.errors import Invalid
 from localai.core.ids import check_prefix, only
+from localai.core.metrics import TOOL_RUNS
 from localai.rbac.permissions import Actor
 
 SYSTEM = "system"
@@ -76,10 +78,12 @@ class Ledger:
         raise truth(current)
 
     def end(self, connection: sa.Connection, row: Any, to: str, outcome: str, actor: str) -> Any:
-        """Move the row to a final state, audited."""
+        """Move the row to a final state, audited; what was running is counted as it ended."""
         values = {"from_state": row.state, "at": self.clock.now_us(), "why": outcome}
         ended = self.change(connection, rows.END, row, to_state=to, **values)
         self.note(connection, f"approval.{to}", actor, row, outcome=outcome)
+        if row.state == "executing":
+            count(connection, TOOL_RUNS, row.tool, to)
         return ended
 
     def note_opened(

@@ -31,10 +31,12 @@ from localai.approvals.tables import TRANSITIONS
 from localai.core.audit import Audit
 from localai.core.canonical import canonical
 from localai.core.clock import Clock
+from localai.core.counters import count
 from localai.core.db import Database
 from localai.core.errors import Conflict, Denied, Expired, Invalid, LocalaiError
 from localai.core.escape import visible
 from localai.core.ids import check_prefix, new_id
+from localai.core.metrics import TOOL_RUNS
 from localai.core.records import Page
 from localai.rbac.permissions import Actor, Risk
 from localai.rbac.service import Rbac
@@ -276,8 +278,14 @@ class Approvals:
         """Write down what is already true: expired requests, claims of dead processes."""
         return self._claims.sweep()
 
-    def note_call(self, actor: Actor, event: str, proposal: Proposal, outcome: str) -> None:
-        """Audit a call that ran without a request, or that the policy refused."""
+    def note_call(
+        self, actor: Actor, event: str, proposal: Proposal, outcome: str, *, ok: bool | None = None
+    ) -> None:
+        """Audit a call that ran without a request, or that the policy refused, and count its end.
+
+        `ok` tells of one that ran whether it went well.
+        """
+        ends = {"tool.denied": "denied", "tool.ran": "succeeded" if ok else "failed"}
         details = {
             "action_sha256": proposal.action.sha256,
             "risk": proposal.risk.word,
@@ -286,11 +294,14 @@ class Approvals:
             "session": actor.session,
             "sandbox": proposal.action.sandbox,
             "outcome": outcome[:MAX_OUTCOME],
+            "ok": ok,
             "receipt": proposal.receipt,
         }
         with self._database.transaction() as connection:
             tool = proposal.action.tool
             self._ledger.note_call(connection, event, actor.signature, tool, details)
+            if event in ends:
+                count(connection, TOOL_RUNS, tool, ends[event])
 
     def note_refusal(self, actor: Actor, tool: str, error: LocalaiError) -> None:
         """Audit what was asked for and could not even become a request, by the name it gave."""

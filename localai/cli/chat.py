@@ -149,7 +149,7 @@ class Speaking:
     def load(self, role: str) -> "Engine":
         """The model that is named, else the conversation's own or that for the role, ready."""
         call = self._call
-        return call.app.engines.get(call.actor, model=self._named, role=role, warn=note)
+        return call.app.ready(call.actor, model=self._named, role=role, warn=note)
 
     @property
     def _named(self) -> str | None:

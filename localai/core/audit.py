@@ -52,7 +52,7 @@ _COUNT = sa.select(sa.func.count()).select_from(audit_table)
 # A row that was tampered with may hold no JSON; looking for others must still work.
 _BODY = sa.case((sa.func.json_valid(audit_table.c.body) == 1, audit_table.c.body), else_="{}")
 _EVENT = sa.func.coalesce(sa.func.json_extract(_BODY, "$.event"), "")
-_EVENTS = sa.select(_EVENT, sa.func.count()).group_by(_EVENT)
+_EVENTS = sa.select(_EVENT.label("event"), sa.func.count().label("times")).group_by(_EVENT)
 _ALL = sa.select(audit_table).order_by(audit_table.c.seq)
 
 
@@ -109,7 +109,7 @@ class Filter:
 
 def events(connection: sa.Connection) -> Counter[str]:
     """How many entries there are of each event; all of them are read."""
-    return Counter(dict(connection.execute(_EVENTS).tuples().all()))
+    return Counter({row.event: row.times for row in connection.execute(_EVENTS)})
 
 
 class Audit:

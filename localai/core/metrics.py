@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Final, Literal
 
+from localai.core.escape import visible
+
 ROLES = ("admin", "operator", "viewer", "user")
 MICRO: Final = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
     """A figure by its name.
 
@@ -34,11 +36,15 @@ class Metric:
 
     def labelled(self, values: tuple[str, ...]) -> dict[str, str]:
         """The labels with these values; ValueError where they are not this metric's."""
-        labels = dict(zip(self.labels, values, strict=True))
-        for name, value in labels.items():
-            if (known := self.labels[name]) is not None and value not in known:
-                raise ValueError(f"{self.name} has no {name} {value!r}")
-        return labels
+        given = zip(self.labels.items(), values, strict=True)
+        return {name: self._checked(name, known, value) for (name, known), value in given}
+
+    def _checked(self, name: str, known: tuple[str, ...] | None, value: str) -> str:
+        if known is None:
+            return as_label(value)
+        if value not in known:
+            raise ValueError(f"{self.name} has no {name} {value!r}")
+        return value
 
     def all_labels(self, seen: tuple[tuple[str, ...], ...] = ()) -> set[tuple[str, ...]]:
         """Every series to publish: a value that never happened stands beside those that did.
@@ -74,6 +80,11 @@ class Reading:
     labels: tuple[str, ...] = ()
 
 
+def as_label(value: str) -> str:
+    """A label's value, which a stranger may have chosen, as it is kept: visible, and not long."""
+    return visible(value[:LONGEST_LABEL])[:LONGEST_LABEL]
+
+
 def _counter(name: str, told: str, **labels: tuple[str, ...] | None) -> Metric:
     return _listed(Metric(name, "counter", told, labels))
 
@@ -95,6 +106,7 @@ def _listed(metric: Metric) -> Metric:
 
 CATALOGUE: Final[dict[str, Metric]] = {}
 MOST_SERIES: Final = 50  # of a label that anybody may make values of
+LONGEST_LABEL: Final = 100  # characters
 OTHER: Final = "other"
 
 # As OpenTelemetry has them for generative models:
@@ -137,14 +149,14 @@ ROLE_MEMBERS = _gauge("localai_rbac_role_members", "Users who hold a role now.",
 
 HTTP_REQUESTS = _counter(
     "http_requests_total",
-    "HTTP requests that were answered.",
+    "HTTP requests by how they were answered; 499 where the client left before.",
     service=None,
     method=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"),
     status=None,
 )
 HTTP_DURATION = _histogram(
     "http_request_duration_seconds",
-    "Time to the first byte of an answer.",
+    "Time to the first byte of an answer; a client that left before is in none.",
     _REQUEST,
     service=None,
     endpoint=None,
@@ -162,7 +174,8 @@ TOOL_DURATION = _histogram(
 
 OPERATIONS = _counter(
     "localai_operations_total",
-    "What was asked of models and documents, by whether it was done.",
+    "What was asked of models and documents, by whether it was done; what somebody interrupted was "
+    "well until then, and what was refused before it began (invalid, denied, not found) is none.",
     operation=("chat", "rag_query", "rag_index"),
     result=("ok", "failed"),
 )

@@ -4,7 +4,8 @@ Pure: any engine that has tokens can use it.
 """
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -40,6 +41,19 @@ class Score:
             ttft_ms=round((self.first - self.started) * 1000, 3) if self.first else 0.0,
             tokens_per_second=round((self.completion - 1) / took, 3) if took else 0.0,
         )
+
+
+def unheard(_: Usage) -> None:
+    """Nobody asks what an answer cost."""
+
+
+@contextmanager
+def told(score: Score, spent: Callable[[Usage], None]) -> Iterator[None]:
+    """Let `spent` hear what it has cost, however the answer ends."""
+    try:
+        yield
+    finally:
+        spent(score.usage())
 
 
 def texts(pieces: Iterable[bytes], *, drop_space: bool = False) -> Iterator[str]:

@@ -22,7 +22,16 @@ from llama_cpp import llama_cpp as lib
 
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.infer import answer, grammar, hardware
-from localai.infer.engine import DEFAULT_SAMPLING, FREE, Delta, Form, Message, Sampling, ToolSpec
+from localai.infer.engine import (
+    DEFAULT_SAMPLING,
+    FREE,
+    Delta,
+    Form,
+    Message,
+    Sampling,
+    ToolSpec,
+    Usage,
+)
 from localai.infer.fit import BATCH, BATCH_GPU, DEFAULT_CONTEXT, Card, fewer
 from localai.infer.parking import Parked, Parking
 from localai.infer.prompt import ChatTemplate, Specials, shared
@@ -162,7 +171,10 @@ def _loaded(  # noqa: PLR0913 - one try to load a model
 
 
 class LlamaCpp:
-    """A loaded model, which it owns, and the tokens of the last conversation in its memory."""
+    """A loaded model, which it owns, and the tokens of the last conversation in its memory.
+
+    `spent` hears what each answer cost, also one that was closed midway.
+    """
 
     def __init__(
         self,
@@ -177,6 +189,7 @@ class LlamaCpp:
         # Also at exit, where Metal aborts a process that left its model loaded.
         self._free = weakref.finalize(self, owned.close)
         self.name = name
+        self.spent: Callable[[Usage], None] = answer.unheard
         self.context = min(settings.n_ctx, lib.llama_model_n_ctx_train(model))
         self._weights = weights
         self._parking = parking if parking and parking.is_open else None
@@ -280,11 +293,11 @@ class LlamaCpp:
             drawn = settled(sampling, self._own)
             pieces = self._pieces(prompt[score.cached :], drawn, bounds, score)
             texts = answer.texts(pieces, drop_space=self._vocabulary.begins_with_space)
-            for delta in answer.deltas(
-                texts, score, with_tools=bool(tools), is_thinking=is_thinking
-            ):
-                is_call = delta.tool_call is not None
-                yield replace(delta, receipt=self._receipt(prompt, drawn)) if is_call else delta
+            deltas = answer.deltas(texts, score, with_tools=bool(tools), is_thinking=is_thinking)
+            with answer.told(score, self.spent):
+                for delta in deltas:
+                    is_call = delta.tool_call is not None
+                    yield replace(delta, receipt=self._receipt(prompt, drawn)) if is_call else delta
         finally:
             self._turn.release()
 

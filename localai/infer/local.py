@@ -8,7 +8,6 @@ import psutil
 
 from localai.core import log
 from localai.infer import hardware, llamacpp
-from localai.infer.engine import Engine
 from localai.infer.fit import Card, Plan, Wish, plan
 from localai.infer.library import Library, ModelInfo
 from localai.infer.parking import Parking
@@ -35,7 +34,7 @@ class Local:
         with_card = self._plan(actor, name, unused) if unused else None
         return replace(found, plan=self._plan(actor, name, llamacpp.cards()), with_card=with_card)
 
-    def load(self, actor: object, name: str, warn: Callable[[str], None]) -> Engine:
+    def load(self, actor: object, name: str, warn: Callable[[str], None]) -> llamacpp.LlamaCpp:
         """The model, ready to answer; `warn` hears what falls short on this machine."""
         self.parking.trim()
         file = self.library.file(actor, name)

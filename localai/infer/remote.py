@@ -32,6 +32,7 @@ from localai.infer.engine import (
     Sampling,
     ToolCall,
     ToolSpec,
+    Usage,
 )
 from localai.infer.thinking import Thought
 
@@ -43,6 +44,7 @@ _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_LINE: Final = 1 << 20
 _MOST_MODELS: Final = 1000
 _BYTES_A_TOKEN: Final = 3
+_MOST_TOKENS: Final = 10_000_000  # that an answer and its prompt can be said to have
 _NO_PROTOCOL: Final = "the server does not speak OpenAI's protocol"
 _CONNECT_S: Final = 5.0
 _LOOPBACK: Final = re.compile(r"localhost|127(\.\d+){3}|::1")
@@ -177,13 +179,17 @@ class Server:
 
 
 class Remote:
-    """One model of a server; `context` is how many tokens it takes, 0 where only it knows."""
+    """One model of a server; `context` is how many tokens it takes, 0 where only it knows.
+
+    `spent` hears what each answer cost, as far as it came.
+    """
 
     calls_tools = True  # a server refuses tools that its model cannot call
 
     def __init__(self, name: str, server: Server, context: int = 0) -> None:
         self.name = name
         self.context = context
+        self.spent: Callable[[Usage], None] = answer.unheard
         self._server = server
 
     def count(self, text: str) -> int:
@@ -212,7 +218,7 @@ class Remote:
         if thinks is not None:  # as llama-server and vLLM hand it to a model's template
             body["chat_template_kwargs"] = {"enable_thinking": thinks}
         events = self._events(body, form.schema)
-        with closing(events):
+        with closing(events), answer.told(heard.score, self.spent):
             texts = filter(None, map(heard.take, events))
             for delta in answer.deltas(texts, heard.score, with_tools=bool(tools)):
                 if delta.usage is None:
@@ -396,7 +402,7 @@ def _told(content: bytes) -> str:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
+    return min(value, _MOST_TOKENS) if isinstance(value, int) and value >= 0 else 0
 
 
 def _wait(state: RetryCallState) -> float:

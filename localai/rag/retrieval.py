@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localai.core.errors import Conflict, Unavailable
+from localai.core.measure import UNMEASURED, Measures
+from localai.core.metrics import RETRIEVAL_DURATION
 from localai.rag.catalog import Catalog, Entry
 from localai.rag.fusion import Hit
 from localai.rag.language import is_korean
@@ -34,7 +36,13 @@ class Found:
 class Retrieval:
     """Searches collections; `reranker` gives the model that orders what was found, if any."""
 
-    def __init__(self, store: Store, reranker: Callable[[], "Reranker | None"]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reranker: Callable[[], "Reranker | None"],
+        measures: Measures = UNMEASURED,
+    ) -> None:
+        self._measures = measures
         self._store = store
         self._reranker = reranker
 
@@ -63,14 +71,22 @@ class Retrieval:
         # As with embeddings, an English model's opinion of Korean is noise.
         reads = reranker if reranker and (reranker.is_multilingual or not is_korean(text)) else None
         timings: dict[str, float] = {}
-        with _timed(timings, "embed"):
+        with self._timed(timings, "embed"):
             search = self._store.search(entry, text, max(k, RERANKED) if reads else k)
-        with _timed(timings, "search"):
+        with self._timed(timings, "search"):
             hits = [] if search is None else self._store.index(entry).search(search)
         if reads:
-            with _timed(timings, "rerank"):
+            with self._timed(timings, "rerank"):
                 hits = _reranked(reads, text, hits)
         return Found(entry.model, hits[:k], timings)
+
+    @contextmanager
+    def _timed(self, timings: dict[str, float], step: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        took = time.perf_counter() - started
+        timings[step] = milliseconds(took)
+        self._measures.observe(RETRIEVAL_DURATION, took, step)
 
 
 def known(catalog: Catalog, name: str) -> Entry:
@@ -130,10 +146,3 @@ def _uri(key: str, source: str) -> str:
     if key.startswith("/"):
         return Path(key).as_uri()
     return key if key == source and key.startswith(("http://", "https://")) else ""
-
-
-@contextmanager
-def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    timings[step] = milliseconds(time.perf_counter() - started)

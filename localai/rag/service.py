@@ -1,12 +1,15 @@
 """The documents room: index files, find passages, answer from them."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localai.core.errors import Invalid
+from localai.core.measure import UNMEASURED, Measures, operation
+from localai.core.metrics import REMOVED_CITATIONS
 from localai.core.records import Page
 from localai.rag import evaluate
 from localai.rag.citations import Citations
@@ -50,13 +53,14 @@ _ENGINES = {
 }
 
 Messages = Sequence[tuple[str, str]]
+Generate = Callable[[Messages, int], Generator[str]]
 
 
 class Rag:
     """Collections of documents; `fetch` gets a page of the web.
 
-    `removed` is told how many citations of an answer were taken out, where some were; `reranker`
-    gives the model of the settings that puts the best passages in order, if there is one.
+    `reranker` gives the model of the settings that puts the best passages in order, if there is
+    one.
     """
 
     def __init__(
@@ -64,11 +68,11 @@ class Rag:
         store: Store,
         require: Callable[[Actor, str], None],
         fetch: Callable[[str], "Fetched"],
-        removed: Callable[[int], None],
         reranker: Callable[[], "Reranker | None"] = lambda: None,
+        measures: Measures = UNMEASURED,
     ) -> None:
-        self._removed = removed
-        self._retrieval = Retrieval(store, reranker)
+        self._measures = measures
+        self._retrieval = Retrieval(store, reranker, measures)
         self._store = store
         self._catalog = store.catalog
         self._require = require
@@ -97,21 +101,26 @@ class Rag:
         `seen` says nobody touched since an earlier run is not read again.
         """
         self._require(actor, "rag:write")
-        check_name(collection)
-        old = self._catalog.find(collection)
-        files = self._catalog.files(collection) if old else {}
-        meant = Targets(files, fetch=self._fetch, piped=piped, is_trusted=is_trusted, seen=seen)
-        targets = meant.of(paths)
-        entry = old or self._store.begin(collection)
-        store = self._store
-        check_writable(store, entry)
-        index = store.index(entry)
-        run = Ingest(self._catalog, entry, index, store.embedder(entry), on_progress, seen)
-        return run.run(targets, exclude)
+        with operation(self._measures, "rag_index"):
+            check_name(collection)
+            old = self._catalog.find(collection)
+            files = self._catalog.files(collection) if old else {}
+            meant = Targets(files, fetch=self._fetch, piped=piped, is_trusted=is_trusted, seen=seen)
+            targets = meant.of(paths)
+            entry = old or self._store.begin(collection)
+            store = self._store
+            check_writable(store, entry)
+            index = store.index(entry)
+            run = Ingest(self._catalog, entry, index, store.embedder(entry), on_progress, seen)
+            return run.run(targets, exclude)
 
     def query(self, actor: Actor, text: str, *, collection: str = "default", k: int = 5) -> Answer:
         """The `k` best passages for a question; none found is an answer without passages."""
         self._require(actor, "rag:read")
+        with operation(self._measures, "rag_query"):
+            return self._found(text, collection, k)
+
+    def _found(self, text: str, collection: str, k: int) -> Answer:
         if not text.strip():
             raise Invalid("the question is empty", hint='ai rag query "WHAT YOU WANT TO KNOW"')
         if not 1 <= k <= MAX_PASSAGES:
@@ -134,7 +143,7 @@ class Rag:
         *,
         collection: str = "default",
         k: int = 5,
-        generate: Callable[[Messages, int], Iterator[str]] | None = None,
+        generate: Generate | None = None,
         show: Callable[[str], None] = lambda _: None,
     ) -> Answer:
         """The passages and, through `generate`, a language model's answer that cites them.
@@ -142,21 +151,28 @@ class Rag:
         `generate` is told how many passages there are; `show` gets the answer as it comes, without
         what it cites beyond them. Where the documents do not say, no model is asked.
         """
-        found = self.query(actor, text, collection=collection, k=k)
-        if generate is None or not found.passages:
-            return found
-        if self.is_silent(actor, found):
-            show(SILENCE)
-            return replace(found, answer=SILENCE)
+        self._require(actor, "rag:read")
+        with operation(self._measures, "rag_query"):
+            found = self._found(text, collection, k)
+            if generate is None or not found.passages:
+                return found
+            if self.is_silent(actor, found):
+                show(SILENCE)
+                return replace(found, answer=SILENCE)
+            return self._answered(found, generate, show)
+
+    def _answered(self, found: Answer, generate: Generate, show: Callable[[str], None]) -> Answer:
         started = time.perf_counter()
         citations = Citations(len(found.passages))
-        for piece in generate(prompt(found.passages, text), len(found.passages)):
-            show(citations.feed(piece))
+        pieces = generate(prompt(found.passages, found.question), len(found.passages))
+        with closing(pieces):
+            for piece in pieces:
+                show(citations.feed(piece))
         show(citations.finish())
         timings = found.timings_ms | {"answer": milliseconds(time.perf_counter() - started)}
         answer = citations.text.strip()
         if citations.removed:
-            self._removed(citations.removed)
+            self._measures.count(REMOVED_CITATIONS, by=citations.removed)
         return replace(found, answer=answer, timings_ms=timings)
 
     def is_silent(self, actor: Actor, found: Answer) -> bool:

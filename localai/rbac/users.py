@@ -37,7 +37,7 @@ _ALL = (
     .order_by(users.c.created_us, users.c.id)
 )
 _MEMBERS = (
-    sa.select(user_roles.c.role, sa.func.count())
+    sa.select(user_roles.c.role, sa.func.count().label("members"))
     .join(users, users.c.id == user_roles.c.user_id)
     .where(users.c.is_disabled.is_(False))
     .group_by(user_roles.c.role)
@@ -167,7 +167,7 @@ class Users:
 
     def readings(self, connection: sa.Connection) -> Iterator[Reading]:
         """How many users hold each role, those who are disabled left out."""
-        members: dict[str, int] = dict(connection.execute(_MEMBERS).tuples().all())
+        members = {row.role: row.members for row in connection.execute(_MEMBERS)}
         for role in Role:
             yield Reading(ROLE_MEMBERS, members.get(role.value, 0), (role.value,))
 

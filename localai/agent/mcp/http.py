@@ -27,8 +27,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from localai.agent.mcp.calls import CONVERSATION
 from localai.agent.mcp.server import Context, Service
 from localai.agent.mcp.stop import until_stopped
+from localai.core.asgi import Measured
 from localai.core.errors import Denied, LocalaiError, Unavailable
 from localai.core.ids import new_id
+from localai.core.measure import Measures
+from localai.core.metrics import OTHER
 from localai.rbac.permissions import Actor
 
 PATH = "/mcp"
@@ -56,12 +59,13 @@ def caller(ctx: Context) -> Actor:
     return actor.agent(CONVERSATION + hashlib.sha256(named.encode()).hexdigest()[:16])
 
 
-def serve(
+def serve(  # noqa: PLR0913 - a service, its door, and who hears of them
     service: Service,
     authenticate: Callable[[str], Actor],
     host: str,
     port: int,
     announce: Callable[[str], None],
+    measures: Measures,
 ) -> None:
     """Serve at the address until the process is told to end; `announce` says where that is."""
     listening = _listening(host, port)
@@ -77,7 +81,13 @@ def serve(
         transport_security=_OPEN,
     )
     door = Door(app, authenticate, host, service.looking)
-    anyio.run(until_stopped, partial(_serve, door, listening))
+    measured = Measured(door, measures, "mcp", endpoint)
+    anyio.run(until_stopped, partial(_serve, measured, listening))
+
+
+def endpoint(scope: Scope) -> str:
+    """What a request asks for, as figures name it."""
+    return PATH if scope["path"] == PATH else OTHER
 
 
 class Door:

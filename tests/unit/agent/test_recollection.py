@@ -140,7 +140,7 @@ def test_no_command_about_documents_reaches_conversations(
 ) -> None:
     """Whoever may read documents may not read what others said."""
     recollection.find(home.operator, "kettle")
-    rag = Rag(store, lambda *_: None, offline, print)
+    rag = Rag(store, lambda *_: None, offline)
     assert rag.collections(home.operator).items == []
     for act in (rag.show, rag.remove):
         with pytest.raises(NotFound):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from approvals_home import Home, TurnableClock
+from measured import Kept
 
 from localai.agent.builtin import registry
 from localai.agent.runner import Rules, Runner
@@ -17,6 +18,7 @@ from localai.agent.sandbox.tiers import Sandbox
 from localai.agent.tools import ByItself, Context, Registry, Tool, ToolResult
 from localai.approvals.gate import Ask, Gate, Wait
 from localai.approvals.records import Approval, Reply, Waiting
+from localai.core.counters import counted
 from localai.core.errors import (
     Conflict,
     Denied,
@@ -27,6 +29,7 @@ from localai.core.errors import (
     Rejected,
     Unavailable,
 )
+from localai.core.metrics import TOOL_DURATION, TOOL_RUNS
 from localai.rbac.permissions import Actor, Risk
 
 _WRITE = json.dumps({"path": "a.txt", "content": "new\n"})
@@ -537,3 +540,31 @@ def test_what_an_agent_may_not_even_ask_is_audited_and_a_persons_slip_is_not(
     told = [str(each.details["outcome"]).partition(":")[0] for each in reversed(refused)]
     assert told == ["not_found", "denied", "not_found"]
     assert {each.details["session"] for each in refused} == {"aaaa0001"}
+
+
+def test_calls_are_counted_and_timed(
+    home: Home, runner: Runner, workspace: Path, yes: Gate, no: Gate
+) -> None:
+    """Whoever was asked, and whether they went well or not; what never ran took no time."""
+    kept = Kept()
+    runner._measures = kept
+    (workspace / "a.txt").write_text("hello")
+    failing = json.dumps({"argv": [sys.executable, "-c", "raise SystemExit(3)"]})
+    runner.run(home.operator, "read_file", '{"path": "a.txt"}', Unasked())
+    runner.run(home.operator, "read_file", '{"path": "b.txt"}', Unasked())
+    runner.run(home.operator, "write_file", _WRITE, yes)
+    runner.run(home.operator, "run_command", failing, yes)
+    with pytest.raises(Rejected):
+        runner.run(home.operator, "write_file", _WRITE, no)
+    assert kept.times(TOOL_DURATION) == {
+        ("read_file",): 2,
+        ("write_file",): 1,
+        ("run_command",): 1,
+    }
+    runs = {(each["tool"], each["status"]): n for each, n in counted(home.database, TOOL_RUNS)}
+    assert runs == {
+        ("read_file", "succeeded"): 1,
+        ("read_file", "failed"): 1,
+        ("write_file", "succeeded"): 1,
+        ("run_command", "failed"): 1,
+    }

@@ -512,7 +512,8 @@ def test_list_refuses_what_it_does_not_know(home: Home, filters: dict[str, Any])
 
 def test_calls_that_nobody_was_asked_about_are_audited(home: Home) -> None:
     """What ran, by which rule, and how it ended."""
-    home.approvals.note_call(home.operator.agent("s"), "tool.ran", proposal(), "read 3 bytes")
+    agent = home.operator.agent("s")
+    home.approvals.note_call(agent, "tool.ran", proposal(), "read 3 bytes", ok=True)
     entry = home.audit.page(limit=1).items[0]
     assert (entry.event, entry.subject, entry.actor) == ("tool.ran", "write_file", "kim")
     assert entry.details == {
@@ -523,6 +524,7 @@ def test_calls_that_nobody_was_asked_about_are_audited(home: Home) -> None:
         "session": "s",
         "sandbox": action().sandbox,
         "outcome": "read 3 bytes",
+        "ok": True,
     }
 
 

@@ -60,3 +60,21 @@ def test_what_cannot_be_written_is_kept(database: Database) -> None:
         pass
     tally.close()
     assert counted(database, metrics.REMOVED_CITATIONS) == [({}, 3)]
+
+
+def test_counting_does_not_wait_for_who_writes(database: Database) -> None:
+    """An event loop counts, too: it must not stand still while a disk is slow."""
+    database.upgrade()
+    tally = Tally(database)
+    with database.transaction():  # whoever flushes now waits
+        tally.count(metrics.REMOVED_CITATIONS)
+        flushing = threading.Thread(target=tally.flush)
+        flushing.start()
+        counting = threading.Thread(target=tally.count, args=(metrics.REMOVED_CITATIONS,))
+        counting.start()
+        counting.join(timeout=60)
+        assert not counting.is_alive()
+        assert flushing.is_alive()
+    flushing.join()
+    tally.close()
+    assert counted(database, metrics.REMOVED_CITATIONS) == [({}, 2)]

@@ -62,7 +62,7 @@ def test_counts_are_published_under_their_names(database: Database, collector: C
 
     assert of("mcp_tool_executions_total", tool="read_file", status="failed") == 2
     assert of("mcp_tool_executions_total", tool="read_file", status="succeeded") == 0
-    assert of("localai_engine_seconds_total", model='a "model"\n', phase="decode") == 1.5
+    assert of("localai_engine_seconds_total", model='a "model"\\n', phase="decode") == 1.5
     name = "mcp_tool_duration_seconds"
     assert of(f"{name}_bucket", tool="read_file", le="0.01") == 0
     assert of(f"{name}_bucket", tool="read_file", le="0.02") == 1

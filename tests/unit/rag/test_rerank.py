@@ -7,6 +7,7 @@ import tiny_models
 from rag_home import READER, WRITER, Room, offline, require, sources
 
 from localai.core.errors import Unavailable
+from localai.core.metrics import RETRIEVAL_DURATION
 from localai.rag.rerank import Reranker
 from localai.rag.service import Rag
 
@@ -24,7 +25,7 @@ def cache(tmp_path: Path) -> Path:
 
 def ranked(here: Room, reranker: Reranker | None) -> Rag:
     """The room with that reranker."""
-    return Rag(here.rag._store, require, offline, print, lambda: reranker)
+    return Rag(here.rag._store, require, offline, lambda: reranker, here.kept)
 
 
 def test_the_reranker_orders_what_was_found(here: Room, tmp_path: Path, cache: Path) -> None:
@@ -41,6 +42,7 @@ def test_the_reranker_orders_what_was_found(here: Room, tmp_path: Path, cache: P
     assert sources(found) == ["far.txt"]
     assert [passage.score for passage in found.passages] == [3.0]
     assert set(found.timings_ms) == {"embed", "search", "rerank"}
+    assert here.kept.times(RETRIEVAL_DURATION)["rerank",] == 1
 
 
 def test_an_english_reranker_is_not_asked_about_korean(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -11,11 +11,15 @@ import sqlalchemy as sa
 from rag_home import NOBODY, READER, WRITER, Room, offline, room, sources
 
 from localai.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from localai.core.metrics import (
+    OPERATION_DURATION,
+    OPERATIONS,
+    REMOVED_CITATIONS,
+    RETRIEVAL_DURATION,
+)
 from localai.rag import embed, store, tables
 from localai.rag.records import SHIPPED_MODEL
-from localai.rag.service import Rag
-
-Messages = Sequence[tuple[str, str]]
+from localai.rag.service import Generate, Messages, Rag
 
 
 @pytest.fixture
@@ -25,9 +29,9 @@ def indexed(here: Room, documents: Path) -> Room:
     return here
 
 
-def says(text: str) -> Callable[[Messages, int], Iterator[str]]:
+def says(text: str) -> Generate:
     """A model that answers with the text, piece by piece."""
-    return lambda _, passages: iter(text.partition(" "))
+    return lambda _, passages: (piece for piece in text.partition(" "))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_a_korean_question_finds_a_korean_passage_without_the_english_model(
         raise AssertionError("the model was asked for")
 
     words_alone = store.Store(indexed.catalog, indexed.data, never, lambda: SHIPPED_MODEL)  # type: ignore[arg-type]
-    rag = Rag(words_alone, lambda *_: None, offline, print)
+    rag = Rag(words_alone, lambda *_: None, offline)
     assert sources(rag.query(READER, "여권을 잃어버리면 어떻게 하나요?")) == ["inner/ko.md"]
 
 
@@ -246,7 +250,8 @@ def test_without_a_model_the_passages_are_the_answer(indexed: Room) -> None:
 def test_a_model_answers_from_the_passages_and_cites_what_is_there(indexed: Room) -> None:
     """A citation of no passage is taken out."""
     found = indexed.rag.answer(READER, "kettle", k=1, generate=says("Vinegar [1]. Or lemon [4]."))
-    assert (found.answer, indexed.removed) == ("Vinegar [1]. Or lemon.", [1])
+    assert found.answer == "Vinegar [1]. Or lemon."
+    assert indexed.kept.of(REMOVED_CITATIONS) == {(): 1}
     assert set(found.timings_ms) == {"embed", "search", "answer"}
 
 
@@ -254,7 +259,7 @@ def test_the_model_is_shown_the_passages(indexed: Room) -> None:
     """With their numbers, how many they are, and the question last."""
     seen: list[tuple[Messages, int]] = []
 
-    def generate(messages: Messages, passages: int) -> Iterator[str]:
+    def generate(messages: Messages, passages: int) -> Generator[str]:
         seen.append((messages, passages))
         yield "ok"
 
@@ -362,3 +367,42 @@ def test_a_name_of_code_is_found_by_its_words(here: Room, tmp_path: Path) -> Non
     for question in ("user name", "get_user_name", "getusername"):
         found = here.rag.query(READER, question).passages
         assert (found[0].source, found[0].score > 1) == ("users.js", True)
+
+
+def test_a_question_is_counted_once_with_or_without_an_answer(
+    indexed: Room, documents: Path
+) -> None:
+    """And each run of the index; what was refused before it began is none of them."""
+    indexed.rag.index(WRITER, [documents])
+    indexed.rag.query(READER, "kettle")
+    indexed.rag.answer(READER, "kettle", generate=says("Vinegar [1]."))
+    for refused in (lambda: indexed.rag.query(READER, " "), lambda: indexed.rag.query(NOBODY, "a")):
+        with pytest.raises((Invalid, Denied)):
+            refused()
+    wanted = {("rag_index", "ok"): 2, ("rag_query", "ok"): 2}
+    assert indexed.kept.of(OPERATIONS) == wanted
+    assert indexed.kept.times(OPERATION_DURATION) == {("rag_index",): 2, ("rag_query",): 2}
+    assert indexed.kept.times(RETRIEVAL_DURATION) == {("embed",): 2, ("search",): 2}
+
+
+def test_an_answer_that_breaks_off_has_failed(indexed: Room) -> None:
+    """A person's Ctrl-C is no failure; either way the model is told to stop."""
+    closed: list[str] = []
+
+    def generate(_: Messages, __: int) -> Generator[str]:
+        try:
+            yield "Vinegar"
+            raise Unavailable("the model is gone")
+        finally:
+            closed.append("closed")
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Unavailable):
+        indexed.rag.answer(READER, "kettle", generate=generate)
+    with pytest.raises(KeyboardInterrupt):
+        indexed.rag.answer(READER, "kettle", generate=generate, show=interrupt)
+    assert closed == ["closed"] * 2
+    found = indexed.kept.of(OPERATIONS)
+    assert (found["rag_query", "failed"], found["rag_query", "ok"]) == (1, 1)
