@@ -38,6 +38,7 @@ NOUNS = {
     "audit": "Read and prove the audit.",
     "notify": "What people are told: mail, Slack, webhooks.",
     "metrics": "Figures for Prometheus, or how this home stands without it.",
+    "dashboards": "What Grafana and Prometheus load to watch this.",
     "config": "See and change settings.",
     "secrets": "Store secrets outside of settings.",
 }
