@@ -15,9 +15,10 @@ from localai.agent.turn import Request
 from localai.app import App
 from localai.core import counters, metrics
 from localai.core.db import Database
-from localai.core.errors import Unavailable
+from localai.core.errors import Denied, NotFound, Unavailable
 from localai.core.metrics import Metric
 from localai.infer.engine import Delta, Engine, Message, Usage
+from localai.rbac.permissions import Actor
 
 _ASKED = [Message("user", "hi")]
 _LONG = "This is an answer of many words that nobody waits for."
@@ -132,7 +133,56 @@ def test_a_turn_that_no_model_can_take_has_failed(app: App, tmp_path: Path) -> N
     gguf_models.truncated(app.models_dir / "model.gguf", app.models_dir / "model.gguf")
     with pytest.raises(Unavailable):
         app.ready(app.actor, model=None, role="chat", warn=print)
+    with pytest.raises(NotFound):
+        app.ready(app.actor, model="nobody", role="chat", warn=print)
     assert _counts(app, metrics.OPERATIONS) == {("chat", "failed"): 1}
+    assert _times(app, metrics.MODEL_LOAD) == {("model",): 1}
+
+
+def test_a_turn_that_waits_for_a_person_is_done(app: App, tmp_path: Path) -> None:
+    """The call counts when it runs, in the turn that takes it up."""
+    rules = [("last.role != 'tool'", tool_call("write_file", path="a.txt", content="x"))]
+    engine = _engine(app, tmp_path, *rules)
+    gate = app.gate(app.actor)
+    *_, left = app.agent.chat(app.actor, Request("go"), engine, gate)
+    assert left.kind == "done"
+    (waiting,) = left.pending
+    app.tally.flush()
+    assert counters.counted(app.database, metrics.OPERATIONS)[0][1] == 1
+    assert counters.counted(app.database, metrics.TOOL_RUNS) == []
+    seen = app.approvals.get(app.actor, waiting).action_sha256
+    app.approvals.approve(app.actor, waiting, seen_sha256=seen)
+    list(app.agent.chat(app.actor, Request(None, session=left.session), engine, gate))
+    assert _counts(app, metrics.TOOL_RUNS) == {("write_file", "succeeded"): 1}
+    assert _counts(app, metrics.OPERATIONS) == {("chat", "ok"): 2}
+
+
+def test_a_turn_that_is_interrupted_was_well(app: App, tmp_path: Path) -> None:
+    """And one that was refused before it began is none."""
+    engine = _engine(app, tmp_path, default=_LONG)
+    gate = app.gate(app.actor)
+    with closing(
+        app.agent.chat(app.actor, Request("go", with_tools=False), engine, gate)
+    ) as events:
+        assert next(events).kind == "said"
+    with pytest.raises(Denied):
+        list(app.agent.chat(Actor("nobody"), Request("go", with_tools=False), engine, gate))
+    assert _counts(app, metrics.OPERATIONS) == {("chat", "ok"): 1}
+    assert _times(app, metrics.FIRST_TOKEN) == {("model",): 1}
+
+
+def test_what_is_counted_while_folders_are_followed_is_kept(app: App, tmp_path: Path) -> None:
+    """The database is closed between two runs, for hours perhaps."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "kettle.md").write_text("The kettle is descaled with vinegar.")
+    with app.watch_documents(
+        app.actor, [tmp_path / "notes"], collection="default", exclude=()
+    ) as watch:
+        watch.start()
+        assert not app.database.is_open
+        assert counters.counted(app.database, metrics.OPERATIONS) == [
+            ({"operation": "rag_index", "result": "ok"}, 1)
+        ]
 
 
 def test_a_servers_answers_are_counted_too(server: Scripted, tmp_path: Path) -> None:
