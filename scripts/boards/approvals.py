@@ -87,7 +87,7 @@ def _first() -> list[object]:
             'round(sum(increase(localai_notifications_total{$where,result="dead"}[$__range])))',
             quiet="0",
             steps=((1, "red"),),
-            runbooks=["NotificationFailing"],
+            runbooks=["NotificationDead"],
         ),
     ]
 

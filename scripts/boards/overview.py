@@ -60,7 +60,7 @@ def _first() -> list[object]:
             unit="percentunit",
             steps=((0.01, "orange"), (0.1, "red")),
             leads_to="localai-sla",
-            runbooks=["HighErrorRate"],
+            runbooks=["OperationsFailing"],
         ),
         stat_of(
             "First token",
@@ -122,7 +122,7 @@ def _answers() -> list[object]:
             width=8,
             most=1,
             steps=((0.1, "red"),),
-            runbooks=["HighErrorRate"],
+            runbooks=["OperationsFailing"],
         ),
         lines(
             "How long it took",
@@ -365,6 +365,6 @@ def _log() -> object:
         log_lines(
             "Warnings and errors",
             "Lines of the log from warnings up. Normal: few; needs Loki, see the README.",
-            '{service_name="localai", level=~"warning|error|critical"}',
+            '{service_name="localai", level=~"warning|error"}',
         ),
     )
