@@ -42,15 +42,17 @@ class Measured:
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; a long stream counts when its first byte leaves."""
+        """Pass everything on; an answer counts when its first byte leaves, and its head is none."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = _Request(receive, send, lambda *found: self._note(scope, *found))
         try:
             await self._app(scope, request.receive, request.send)
-        finally:
-            request.end()
+        except BaseException:
+            request.end(FAILED)
+            raise
+        request.end()
 
     def _note(self, scope: Scope, status: int, took: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
@@ -67,6 +69,7 @@ class _Request:
         self._send = send
         self._note = note
         self._started = perf_counter()
+        self._status = FAILED
         self._is_noted = False
         self._has_left = False
 
@@ -79,14 +82,14 @@ class _Request:
     async def send(self, message: Message) -> None:
         """What the client is sent."""
         if message["type"] == "http.response.start":
-            self._end(LEFT if self._has_left else message["status"])
+            self._status = message["status"]
+        elif message.get("body") or not message.get("more_body"):
+            self.end()
         await self._send(message)
 
-    def end(self) -> None:
-        """The application is done, whether it answered or not."""
-        self._end(LEFT if self._has_left else FAILED)
-
-    def _end(self, status: int) -> None:
+    def end(self, status: int | None = None) -> None:
+        """The answer begins, or the application is done without one."""
         if not self._is_noted:
             self._is_noted = True
-            self._note(status, perf_counter() - self._started)
+            told = LEFT if self._has_left else status or self._status
+            self._note(told, perf_counter() - self._started)
