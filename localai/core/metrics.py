@@ -4,7 +4,7 @@ Names and units follow https://prometheus.io/docs/practices/naming/; those that 
 `localai_` are ours alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Final, Literal
@@ -20,7 +20,8 @@ class Metric:
     """A figure by its name.
 
     `labels` gives the values that a label can have, or None where anybody may make new ones: of
-    those no more than `MOST_SERIES` are told apart. `buckets` are the upper bounds of a histogram.
+    those no more than `MOST_SERIES` are told apart, and the `likely` ones are there from the start.
+    `buckets` are the upper bounds of a histogram.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Metric:
     help: str
     labels: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     buckets: tuple[float, ...] = ()
+    likely: tuple[str, ...] = ()
 
     @property
     def is_fine(self) -> bool:
@@ -51,11 +53,17 @@ class Metric:
 
         A series that appears with its first event loses that event to whoever counts increases.
         """
+        opened = [name for name, known in self.labels.items() if known is None]
+        told = {tuple(self._open(values)) for values in seen} | {(each,) for each in self.likely}
         found = set(seen)
-        for values in (*seen, *(() if None in self.labels.values() else ((),))):
-            known = dict(zip(self.labels, values, strict=False))
-            found |= set(product(*(each or (known[name],) for name, each in self.labels.items())))
+        for values in told if opened else {()}:
+            fixed = dict(zip(opened, values, strict=True))
+            found |= set(product(*(each or (fixed[name],) for name, each in self.labels.items())))
         return found
+
+    def _open(self, values: tuple[str, ...]) -> Iterator[str]:
+        given = zip(self.labels.values(), values, strict=True)
+        return (value for known, value in given if known is None)
 
 
 @dataclass(frozen=True)
@@ -85,8 +93,10 @@ def as_label(value: str) -> str:
     return visible(value[:LONGEST_LABEL])[:LONGEST_LABEL]
 
 
-def _counter(name: str, told: str, **labels: tuple[str, ...] | None) -> Metric:
-    return _listed(Metric(name, "counter", told, labels))
+def _counter(
+    name: str, told: str, *, likely: tuple[str, ...] = (), **labels: tuple[str, ...] | None
+) -> Metric:
+    return _listed(Metric(name, "counter", told, labels, likely=likely))
 
 
 def _gauge(name: str, told: str, **labels: tuple[str, ...] | None) -> Metric:
@@ -139,6 +149,7 @@ APPROVAL_OLDEST = _gauge(
 CHECKS = _counter(
     "rbac_permission_checks_total",
     "Permission checks; several roles of one user are joined by +.",
+    likely=(*ROLES, "none"),
     result=("allowed", "denied"),
     role=None,
 )
