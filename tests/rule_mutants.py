@@ -26,7 +26,8 @@ class Mutant:
 def mutants(rule: dict[str, Any]) -> Iterator[Mutant]:
     """All of them, each once."""
     for mistake, text in _expressions(promql.parse(rule["expr"])):
-        yield Mutant(mistake, {**rule, "expr": text})
+        if not _is_harmless(mistake, rule["expr"]):
+            yield Mutant(mistake, {**rule, "expr": text})
     if held := rule.get("for"):
         length = promql.parse_duration(held)
         for other in (length / 2, length * 2, timedelta(0)):
@@ -37,6 +38,11 @@ def mutants(rule: dict[str, Any]) -> Iterator[Mutant]:
             wrong = copy.deepcopy(rule)
             wrong[part][key] = f"not {value}"
             yield Mutant(f"another {key}", wrong)
+
+
+def _is_harmless(mistake: str, expression: str) -> bool:
+    """`and` joins series of equal labels: the others still choose whose they are."""
+    return mistake == "without sloth_id" and " and " in expression
 
 
 def names(expression: str) -> set[str]:
@@ -125,7 +131,8 @@ def _grouped(word: str, labels: list[str]) -> str:
 def _binary(node: Any) -> Iterator[tuple[str, str]]:
     sign = str(node.op)
     for wrong in _TURNED.get(sign, ()):
-        yield f"{sign} is {wrong}", _pair(node, node.lhs, wrong, node.rhs)
+        if wrong != ">=" or _can_meet(node):
+            yield f"{sign} is {wrong}", _pair(node, node.lhs, wrong, node.rhs)
     if sign in _JOINED:
         yield f"nothing after {sign}", str(node.lhs)
         yield f"nothing before {sign}", str(node.rhs)
@@ -133,6 +140,11 @@ def _binary(node: Any) -> Iterator[tuple[str, str]]:
         yield mistake, _pair(node, text, sign, node.rhs)
     for mistake, text in _expressions(node.rhs):
         yield mistake, _pair(node, node.lhs, sign, text)
+
+
+def _can_meet(node: Any) -> bool:
+    """Whether what is compared can be the limit itself: increase() lands beside it, except at 0."""
+    return "increase(" not in str(node.lhs) or str(node.rhs) == "0"
 
 
 def _pair(node: Any, left: Any, sign: str, right: Any) -> str:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 # A mutant that the program cannot run is dead as well; one that it cannot read proves nothing.
 _DEAD = ("got:", "matching labelset", "same labelset", "many-to-many")
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 Rule = dict[str, Any]
@@ -22,7 +24,7 @@ Rule = dict[str, Any]
 
 def rules_of(file: Path) -> list[Rule]:
     """The rules of a file, in their order."""
-    groups = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+    groups = yaml.load(file.read_text(encoding="utf-8"), _LOADER)["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
@@ -37,52 +39,61 @@ def _name(rule: Rule) -> str:
     return str(rule.get("record") or rule["alert"])
 
 
+def trials(rule: Rule) -> list["Trial"]:
+    """The parts of all test files that speak of a rule, or of one that reads it."""
+    found = []
+    for file in TESTS:
+        content = yaml.load(file.read_text(encoding="utf-8"), _LOADER)
+        rules = [each for one in content["rule_files"] for each in rules_of(file.parent / one)]
+        if rule in rules:
+            spoken_of = _readers(rules, _name(rule))
+            parts = (_only(part, spoken_of) for part in content["tests"])
+            every = content["evaluation_interval"]
+            found += [Trial(rule, rules, part, every) for part in parts if part]
+    return found
+
+
+@dataclass(frozen=True)
 class Trial:
-    """The parts of one test file that a rule may fail, and the rules that they need."""
+    """A part of a test file that a rule may fail; what it says of other rules is left out."""
 
-    def __init__(self, file: Path, rule: Rule) -> None:
-        self._content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        files = [file.parent / each for each in self._content["rule_files"]]
-        self._rules = [each for one in files for each in rules_of(one)]
-        self._rule = rule
-
-    @cached_property
-    def parts(self) -> list[dict[str, Any]]:
-        """Those that speak of the rule, or of one that reads it."""
-        if self._rule not in self._rules:
-            return []
-        spoken_of = _readers(self._rules, _name(self._rule))
-        return [part for part in self._content["tests"] if _spoken_of(part) & spoken_of]
+    rule: Rule
+    rules: Sequence[Rule]
+    part: dict[str, Any]
+    every: str
 
     @cached_property
     def _needed(self) -> list[Rule]:
-        wanted = {name for part in self.parts for name in _spoken_of(part)}
+        """The rules that the part speaks of, and those that they read."""
+        wanted = _asked(self.part)
         while more := {
-            name for rule in self._rules if _name(rule) in wanted for name in names(rule["expr"])
+            name for rule in self.rules if _name(rule) in wanted for name in names(rule["expr"])
         } - wanted:
             wanted |= more
-        return [rule for rule in self._rules if _name(rule) in wanted]
+        return [rule for rule in self.rules if _name(rule) in wanted]
 
     def survivors(self, folder: Path, mutants: Sequence[Rule]) -> list[Rule]:
-        """Those in whose place the parts pass as if nothing were wrong."""
+        """Those in whose place the part passes as if nothing were wrong."""
         folder.mkdir()
         passed = _passed([self._written(folder, at, each) for at, each in enumerate(mutants)])
         return [each for each, has_passed in zip(mutants, passed, strict=True) if has_passed]
 
     def _written(self, folder: Path, number: int, mutant: Rule) -> Path:
-        rules = [mutant if each == self._rule else each for each in self._needed]
-        _write(folder / f"rules-{number}.yml", {"groups": [{"name": "all", "rules": rules}]})
-        file = folder / f"tests-{number}.yml"
-        every = self._content["evaluation_interval"]
-        _write(
-            file,
-            {
-                "rule_files": [f"rules-{number}.yml"],
-                "evaluation_interval": every,
-                "tests": self.parts,
-            },
-        )
-        return file
+        rules = [mutant if each == self.rule else each for each in self._needed]
+        made = folder / f"rules-{number}.yml"
+        _write(made, {"groups": [{"name": "all", "rules": rules}]})
+        test = {"rule_files": [made.name], "evaluation_interval": self.every, "tests": [self.part]}
+        _write(folder / f"tests-{number}.yml", test)
+        return folder / f"tests-{number}.yml"
+
+
+def _only(part: dict[str, Any], spoken_of: set[str]) -> dict[str, Any] | None:
+    """The part with what it says of these names, if it says anything."""
+    alerts = [each for each in part.get("alert_rule_test", ()) if each["alertname"] in spoken_of]
+    asked = [each for each in part.get("promql_expr_test", ()) if names(each["expr"]) & spoken_of]
+    if not alerts and not asked:
+        return None
+    return {**part, "alert_rule_test": alerts, "promql_expr_test": asked}
 
 
 def _readers(rules: Iterable[Rule], name: str) -> set[str]:
@@ -92,10 +103,10 @@ def _readers(rules: Iterable[Rule], name: str) -> set[str]:
     return found
 
 
-def _spoken_of(part: dict[str, Any]) -> set[str]:
-    asked = (names(each["expr"]) for each in part.get("promql_expr_test", ()))
+def _asked(part: dict[str, Any]) -> set[str]:
+    exprs = (names(each["expr"]) for each in part.get("promql_expr_test", ()))
     alerts = {each["alertname"] for each in part.get("alert_rule_test", ())}
-    return alerts.union(*asked)
+    return alerts.union(*exprs)
 
 
 def _write(file: Path, content: Any) -> None:

@@ -4,21 +4,17 @@ from pathlib import Path
 
 import pytest
 from rule_mutants import mutants
-from rule_trials import PROMETHEUS, TESTS, Rule, Trial, rules_of, title
+from rule_trials import PROMETHEUS, Rule, rules_of, title, trials
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
 
 RULES = [rule for file in ("rules", "alerts") for rule in rules_of(PROMETHEUS / "rules" / f"localai.{file}.yml")]
 
 
-def _trials(rule: Rule) -> list[Trial]:
-    return [trial for trial in (Trial(file, rule) for file in TESTS) if trial.parts]
-
-
 def _survivors(rule: Rule, folder: Path) -> list[str]:
     folder.mkdir()
     left = list(mutants(rule))
-    for number, trial in enumerate(_trials(rule)):
+    for number, trial in enumerate(trials(rule)):
         tried = [rule, *(mutant.rule for mutant in left)]
         passed = trial.survivors(folder / str(number), tried)
         assert passed[0] == rule, f"{title(rule)} fails as it stands"
