@@ -26,7 +26,7 @@ class Mutant:
 def mutants(rule: dict[str, Any]) -> Iterator[Mutant]:
     """All of them, each once."""
     for mistake, text in _expressions(promql.parse(rule["expr"])):
-        if not _is_harmless(mistake, rule["expr"]):
+        if not _is_harmless(mistake, text):
             yield Mutant(mistake, {**rule, "expr": text})
     if held := rule.get("for"):
         length = promql.parse_duration(held)
@@ -40,9 +40,15 @@ def mutants(rule: dict[str, Any]) -> Iterator[Mutant]:
             yield Mutant(f"another {key}", wrong)
 
 
-def _is_harmless(mistake: str, expression: str) -> bool:
-    """`and` joins series of equal labels: the others still choose whose they are."""
-    return mistake == "without sloth_id" and " and " in expression
+def _is_harmless(mistake: str, text: str) -> bool:
+    """Whether the rule still says the same.
+
+    `and` joins series of equal labels: the others still choose whose they are. Where nothing is
+    ok, all of what was done is what failed.
+    """
+    return (mistake == "without sloth_id" and " and " in text) or (
+        mistake == "without result" and 'result="ok"' in text
+    )
 
 
 def names(expression: str) -> set[str]:

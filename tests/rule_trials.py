@@ -70,7 +70,13 @@ class Trial:
             name for rule in self.rules if _name(rule) in wanted for name in names(rule["expr"])
         } - wanted:
             wanted |= more
-        return [rule for rule in self.rules if _name(rule) in wanted]
+        found = [rule for rule in self.rules if _name(rule) in wanted]
+        return sorted(found, key=self._depth)
+
+    def _depth(self, rule: Rule) -> int:
+        """How many rules stand behind it: what one reads must be recorded before."""
+        read = names(rule["expr"])
+        return max((1 + self._depth(each) for each in self.rules if _name(each) in read), default=0)
 
     def survivors(self, folder: Path, mutants: Sequence[Rule]) -> list[Rule]:
         """Those in whose place the part passes as if nothing were wrong."""
