@@ -10,7 +10,7 @@ from localai.core.metrics import Metric
 JOB = 'job="localai"'
 SERVED = ('service!="metrics"',)  # being scraped is no service to anybody
 # A streamed answer begins when its model does: TTFTSlow is about those.
-PROMPT = (*SERVED, 'endpoint!~".*chat.*"')
+AT_ONCE = (*SERVED, 'endpoint!~".*chat.*"')
 
 # increase() guesses what happened at a window's edges: 2 events can be 2.1, and 3 never 2.5.
 THREE_EVENTS = "> 2.5"
@@ -100,8 +100,8 @@ ALERTS = (
         + " > 0",
         "",
         "Nothing of a kind succeeds",
-        "{{ printf \"%.0f\" $value }} times {{ $labels.operation }} failed on {{ $labels.instance }} in "
-        "half an hour, and it never succeeded.",
+        '{{ printf "%.0f" $value }} times {{ $labels.operation }} failed on {{ $labels.instance }} '
+        "in half an hour, and it never succeeded.",
     ),
     Alert(
         "ApprovalRequestTimeout",
@@ -145,8 +145,8 @@ ALERTS = (
         + " > 0",
         "5m",
         "Notices are not delivered",
-        "{{ $labels.channel }} takes no notice of {{ $labels.instance }}: {{ printf \"%.0f\" $value }} "
-        "tries failed in a quarter of an hour, and none succeeded.",
+        "{{ $labels.channel }} takes no notice of {{ $labels.instance }}: "
+        '{{ printf "%.0f" $value }} tries failed in a quarter of an hour, and none succeeded.',
         "approvals",
     ),
     Alert(

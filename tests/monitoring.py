@@ -1,4 +1,4 @@
-"""Debian's Prometheus and Alertmanager on loopback ports, for as long as they are needed; for tests.
+"""Debian's Prometheus and Alertmanager on loopback ports, while they are needed; for tests.
 
 A machine without them fails: `make prove` installs them.
 """
@@ -20,7 +20,7 @@ _BREATH_S = 0.05
 
 @contextmanager
 def prometheus(config: Path, folder: Path, *options: str) -> Iterator[str]:
-    """The address of a Prometheus with this configuration; its data and its log go to the folder."""
+    """The address of a Prometheus with this configuration; data and log go to the folder."""
     port = closed_port()
     command = (
         "prometheus",

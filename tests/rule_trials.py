@@ -66,9 +66,12 @@ class Trial:
     def _needed(self) -> list[Rule]:
         """The rules that the part speaks of, and those that they read."""
         wanted = _asked(self.part)
-        while more := {
-            name for rule in self.rules if _name(rule) in wanted for name in names(rule["expr"])
-        } - wanted:
+        while (
+            more := {
+                name for rule in self.rules if _name(rule) in wanted for name in names(rule["expr"])
+            }
+            - wanted
+        ):
             wanted |= more
         found = [rule for rule in self.rules if _name(rule) in wanted]
         return sorted(found, key=self._depth)

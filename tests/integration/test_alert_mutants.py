@@ -8,7 +8,11 @@ from rule_trials import PROMETHEUS, Rule, rules_of, title, trials
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
 
-RULES = [rule for file in ("rules", "alerts") for rule in rules_of(PROMETHEUS / "rules" / f"localai.{file}.yml")]
+RULES = [
+    rule
+    for file in ("rules", "alerts")
+    for rule in rules_of(PROMETHEUS / "rules" / f"localai.{file}.yml")
+]
 
 
 def _survivors(rule: Rule, folder: Path) -> list[str]:

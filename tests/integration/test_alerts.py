@@ -44,9 +44,11 @@ def test_alerts_fire_as_they_should(file: Path) -> None:
 
 def test_prometheus_starts_with_them(tmp_path: Path) -> None:
     """It loads every group; the others of its file are the ports that it reads."""
-    with prometheus(CONFIG, tmp_path) as address:
-        with urllib.request.urlopen(f"{address}/api/v1/rules", timeout=20) as answer:
-            groups = json.load(answer)["data"]["groups"]
+    with (
+        prometheus(CONFIG, tmp_path) as address,
+        urllib.request.urlopen(f"{address}/api/v1/rules", timeout=20) as answer,
+    ):
+        groups = json.load(answer)["data"]["groups"]
     assert {"localai-burn", "localai-alerts", "slo-requests"} <= {each["name"] for each in groups}
 
 
@@ -94,7 +96,9 @@ def manager(tmp_path: Path) -> Iterator[str]:
 
 
 def _fire(manager: str, name: str, *labels: str) -> None:
-    _run("amtool", f"--alertmanager.url={manager}", "alert", "add", name, "service=localai", *labels)
+    _run(
+        "amtool", f"--alertmanager.url={manager}", "alert", "add", name, "service=localai", *labels
+    )
 
 
 def _held_back(manager: str) -> set[tuple[str, str]]:
