@@ -3,10 +3,10 @@
 import threading
 from collections import Counter
 
+from localai.core import log
 from localai.core.counters import ITSELF, amount, observed, put
 from localai.core.db import Database
 from localai.core.errors import LocalaiError
-from localai.core.log import logger
 from localai.core.metrics import Metric
 
 _SECONDS = 1.0
@@ -74,6 +74,6 @@ class Tally:
                 for (name, labels, part), by in counts.items():
                     put(connection, self._metrics[name], labels, part, by)
         except LocalaiError as error:
-            logger.warning("metrics.not-counted", exc_info=error)
+            log.write("metrics.not-counted", error)
             with self._lock:
                 self._counts.update(counts)

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from localai.core import log
+from localai import __version__
+from localai.core import log, log_file
 from localai.core.redact import MARK, remember
 
 WRITER = """
 import sys
 from pathlib import Path
-from localai.core import log
-log.MAX_BYTES = 8_000
+from localai.core import log, log_file
+log_file.MAX_BYTES = 8_000
 log.configure(Path(sys.argv[1]), "info")
 for number in range(60):
     log.logger.info("line", extra={"fields": {"who": sys.argv[2], "number": number}})
@@ -49,6 +50,7 @@ def test_a_line_is_one_json_object(file: Path) -> None:
     assert line == {
         "level": "info",
         "event": "model loaded",
+        "version": __version__,
         "model": "작은",
         "path": "/m.gguf",
     }
@@ -57,7 +59,7 @@ def test_a_line_is_one_json_object(file: Path) -> None:
 def test_a_message_of_many_lines_is_one_line(file: Path) -> None:
     """A line break in a message forges no entry."""
     log.logger.info('one\n{"event": "forged"}\r\ntwo')
-    assert [line["event"] for line in _lines(file)] == ['one\n{"event": "forged"}\r\ntwo']
+    assert [line["message"] for line in _lines(file)] == ['one\n{"event": "forged"}\r\ntwo']
 
 
 def test_what_is_below_the_level_is_not_written(file: Path) -> None:
@@ -114,7 +116,7 @@ def test_no_secret_reaches_the_file(file: Path) -> None:
 def test_a_text_that_is_no_utf_8_is_logged_all_the_same(file: Path, text: str) -> None:
     """Names of files may hold any byte."""
     log.JsonFile(file).emit(_record(text))
-    assert _lines(file)[0]["event"] == text
+    assert _lines(file)[0]["message"] == text
 
 
 def test_a_log_that_cannot_be_written_never_stops_the_work(
@@ -152,13 +154,13 @@ def test_the_log_is_the_owners_alone(file: Path) -> None:
 
 def test_five_files_are_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest goes, the newest is the one without a number."""
-    monkeypatch.setattr(log, "MAX_BYTES", 1)
+    monkeypatch.setattr(log_file, "MAX_BYTES", 1)
     for number in range(8):
         log.logger.info(str(number))
     names = [file.name, *(f"{file.name}.{number}" for number in range(1, 5))]
     found = {path.name for path in file.parent.iterdir()} - {f"{file.name}.lock"}
     assert found == set(names)
-    assert [_lines(file.with_name(name))[0]["event"] for name in names] == list("76543")
+    assert [_lines(file.with_name(name))[0]["message"] for name in names] == list("76543")
 
 
 def test_four_processes_rotate_one_log_and_lose_no_line(tmp_path: Path) -> None:
