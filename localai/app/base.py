@@ -218,6 +218,8 @@ class Ground:
         from localai.core.log_reader import Tail
 
         self.rbac.require(actor, "audit:read")
+        self.tally.flush()
+        self.database.close()  # whoever follows for days holds nothing open
         return Tail(self._log_file)
 
     @property

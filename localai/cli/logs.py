@@ -1,5 +1,6 @@
 """`ai logs`: what every process of this home says of its work."""
 
+from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,12 +56,13 @@ def logs(
     began = None if since is None else call.app.clock.now_us() - seconds(since) * _SECOND
     oldest = None if began is None else rfc3339(began - _SLACK_US)
     wanted = Wanted(rfc3339(began), oldest, level, approval, session)
-    tail = call.app.logs(call.actor)
-    found = tail.last(wanted, _FEW if limit is None and since is None else limit)
-    _print(found, is_json=json)
-    if follow:
-        _print(tail.following(wanted), is_json=json)
-    elif not found and not json:
+    most = _FEW if limit is None and since is None else limit
+    with closing(call.app.logs(call.actor)) as tail:
+        found = tail.last(wanted, most)
+        _print(found, is_json=json)
+        if follow:
+            _print(tail.following(wanted), is_json=json)
+    if not found and not json:
         note("nothing logged that fits")
 
 

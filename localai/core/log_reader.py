@@ -6,7 +6,8 @@ A line may be torn by a full disk or written by another program: it is handed on
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,23 +79,32 @@ class Wanted:
 
 
 class Tail:
-    """The log of one home: `last` reads what is there, `following` what is added from then on."""
+    """The log of one home: `last` reads what is there, `following` what is added from then on.
+
+    Close it when the reading is done.
+    """
 
     def __init__(self, path: Path, wait: Callable[[float], object] = time.sleep) -> None:
         self._path = path
         self._wait = wait
-        self._file: BinaryIO | None = None
+        self._files: list[BinaryIO] = []  # the newest first
         self._place = 0
         self._torn = b""
+
+    def close(self) -> None:
+        """Give the files back."""
+        while self._files:
+            self._files.pop().close()
 
     def last(self, wanted: Wanted, limit: int | None = None) -> list[Line]:
         """The newest lines that are wanted, the oldest of them first."""
         found: list[Line] = []
-        for line in self._backwards():
-            if len(found) == limit or wanted.is_over(line):
-                break
-            if wanted.fits(line):
-                found.append(Line(line.text))  # without what was read of it: there may be many
+        with closing(self._backwards()) as lines:
+            for line in lines:
+                if len(found) == limit or wanted.is_over(line):
+                    break
+                if wanted.fits(line):
+                    found.append(Line(line.text))  # without what was read of it: there may be many
         return found[::-1]
 
     def following(self, wanted: Wanted) -> Iterator[Line]:
@@ -103,39 +113,43 @@ class Tail:
             yield from filter(wanted.fits, self._added())
             self._wait(_LOOKS_S)
 
-    def _backwards(self) -> Iterator[Line]:
+    def _backwards(self) -> Generator[Line]:
         """Every line, the newest first; a newest one without an end waits for the rest of it."""
-        files = _opened(self._path)
-        self._file, *_ = (*files, None)
-        for file in files:
+        self.close()
+        self._files = _opened(self._path)
+        for file in self._files:
             end = os.fstat(file.fileno()).st_size
             pieces = _pieces(file, end)
             torn = next(pieces)
-            if file is self._file:
+            if file is self._files[0]:
                 self._place, self._torn = end, torn
             else:
                 yield from _lines([torn])
             yield from _lines(pieces)
 
     def _added(self) -> Iterator[Line]:
-        if self._file is not None:
-            yield from self._rest(self._file)
-        newer = _opened(self._path, self._file)
-        if newer and self._file is not None:
+        known = self._files[0] if self._files else None
+        if known is not None:
+            yield from self._rest(known)
+        newer = _opened(self._path, known)
+        if newer and known is not None:
             # Whoever had the file open when it was moved away may still write a line there.
             self._wait(_LOOKS_S)
-            yield from self._rest(self._file)
+            yield from self._rest(known)
         for file in reversed(newer):
             yield from _lines([self._torn])
-            self._file, self._place, self._torn = file, 0, b""
+            self._files.insert(0, file)
+            self._place, self._torn = 0, b""
             yield from self._rest(file)
+        while len(self._files) > 1:
+            self._files.pop().close()
 
     def _rest(self, file: BinaryIO) -> Iterator[Line]:
         """What was added to the file; from its beginning, where it was made shorter."""
         if os.fstat(file.fileno()).st_size < self._place:
             self._place, self._torn = 0, b""
         file.seek(self._place)
-        while block := file.read(_BLOCK):
+        while block := _read(file, _BLOCK):
             self._place += len(block)
             *ended, torn = (self._torn + block).split(b"\n")
             self._torn = torn[:MOST_LINE]
@@ -148,18 +162,21 @@ def _opened(path: Path, known: BinaryIO | None = None) -> list[BinaryIO]:
     Opened in that order, none is missed when they are moved meanwhile; one may be met twice.
     """
     end = _identity(known) if known is not None else None
-    found: dict[tuple[int, int], BinaryIO] = {}
-    newest: list[BinaryIO] = []
+    found: dict[tuple[int, int], tuple[Path, BinaryIO]] = {}
     for place in names(path):
         if (file := _open(place)) is None:
             continue
-        if _identity(file) == end:
-            return list(found.values())
-        found.setdefault(_identity(file), file)
-        if place == path:
-            newest = [file]
+        if (identity := _identity(file)) in {end, *found}:
+            file.close()
+        else:
+            found[identity] = place, file
+        if identity == end:
+            return [file for _, file in found.values()]
     # Where the one that is known was removed, those with numbers were read before it.
-    return list(found.values()) if known is None else newest
+    for place, file in found.values():
+        if known is not None and place != path:
+            file.close()
+    return [file for place, file in found.values() if not file.closed]
 
 
 def _open(place: Path) -> BinaryIO | None:
@@ -184,14 +201,19 @@ def _pieces(file: BinaryIO, end: int) -> Iterator[bytes]:
         size = min(_BLOCK, place)
         place -= size
         file.seek(place)
-        first, *others = (file.read(size) + rest).split(b"\n")
+        first, *others = (_read(file, size) + rest).split(b"\n")
         yield from reversed(others)
         rest = first[:MOST_LINE]
     yield rest
 
 
-def _lines(pieces: Iterator[bytes] | list[bytes]) -> Iterator[Line]:
-    return (Line(piece.decode(errors="backslashreplace")) for piece in pieces if piece.strip())
+def _read(file: BinaryIO, size: int) -> bytes:
+    return file.read(size)
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[Line]:
+    texts = (piece[:MOST_LINE].decode(errors="backslashreplace") for piece in pieces)
+    return (Line(text) for text in texts if text.strip())
 
 
 def _grade(level: str) -> int:
