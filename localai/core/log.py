@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
@@ -75,7 +75,7 @@ def about_of(error: BaseException) -> Mapping[str, str]:
 
 def steps_about(steps: Generator[T], session: str) -> Generator[T]:
     """The steps, each taken within `about`; whoever takes them is not within it in between."""
-    with closing(steps):
+    try:
         while True:
             with about(session=session):
                 try:
@@ -83,6 +83,9 @@ def steps_about(steps: Generator[T], session: str) -> Generator[T]:
                 except StopIteration:
                     return
             yield step
+    finally:
+        with about(session=session):
+            steps.close()
 
 
 def write(event: str, raised: BaseException | None = None, /, **fields: object) -> None:
