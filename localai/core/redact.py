@@ -14,7 +14,7 @@ _SHAPES = re.compile(
     r"[A-Za-z0-9_-]{16,}"
     r"|\bA[KS]IA[A-Z0-9]{16}"  # Amazon
     r"|\bAIza[A-Za-z0-9_-]{30,}"  # Google
-    r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*"  # JSON Web Tokens
+    r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*"  # JWT
     r"|\b[A-Z2-7]{32}\b"  # what makes one-time codes
     r"|otpauth://\S+"
     r"|https://hooks\.slack(?:-gov)?\.com/\S+"

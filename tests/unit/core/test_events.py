@@ -135,7 +135,7 @@ def test_the_page_for_operators_has_every_event_and_field() -> None:
     kinds = {**ALWAYS, **WHERE_KNOWN, **dict(sorted(FIELDS.items()))}
     rows += [f"| `{name}` | {each.type} | {each.told} |" for name, each in kinds.items()]
     assert [row for row in rows if row not in page] == []
-    assert len(re.findall(r"^\| `[a-z]+\.", page, re.MULTILINE)) >= len(EVENTS)
+    assert len(re.findall(r"^\| [a-z]+\.", page, re.MULTILINE)) >= len(EVENTS)
 
 
 def test_the_schema_that_is_published_is_the_codes() -> None:
@@ -146,4 +146,4 @@ def test_the_schema_that_is_published_is_the_codes() -> None:
 
 def _row(event: Event) -> str:
     fields = ", ".join(f"`{name}`" for name in event.fields)
-    return f"| `{event.name}` | {event.level} | {event.told} | {fields} |"
+    return f"| {event.name} | {event.level} | {event.told} | {fields} |"

@@ -309,3 +309,38 @@ def test_a_line_stays_short(file: Path) -> None:
     assert len(line["causes"]) == 100
     assert line["traceback"].endswith("the end")
     assert file.stat().st_size < 30_000
+
+
+CORPUS = (
+    "lai_k3y1d_{}_abcdef012345",
+    "Authorization: Bearer {}",
+    "https://jun:{}@example.org/x",
+    "smtp-password={}",
+    "https://hooks.slack.com/services/T0/B0/{}",
+    "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----",
+    "otpauth://totp/localai:jun?secret={}",
+    "eyJhbGciOiJIUzI1NiJ9.{}.{}",
+    "aws_secret_access_key={}",
+    "ghp_{}",
+    "hf_{}",
+)
+
+
+@pytest.mark.parametrize("shape", CORPUS)
+def test_no_shape_of_a_secret_is_in_the_file_wherever_it_was_put(file: Path, shape: str) -> None:
+    """Fields, messages of libraries, words of an exception and of its cause, and the traceback."""
+    secret = shape.replace("{}", "c4n4ryhunter2hunter2")
+    log.adopt("another.library")
+    logging.getLogger("another.library").warning("it said %s", secret)
+    logging.getLogger("another.library").handlers = []
+    try:
+        try:
+            raise OSError(secret)
+        except OSError as cause:
+            raise ValueError(f"with {secret}") from cause
+    except ValueError as error:
+        log.write("command.failed", error, message=secret, causes=[f"x {secret}"], category="y")
+    text = file.read_text(encoding="utf-8")
+    assert "hunter2" not in text
+    assert text.count(MARK) >= 4
+    assert "OSError" in _lines(file)[1]["traceback"]
