@@ -16,6 +16,7 @@ from localai.approvals.records import Approval, Proposal, granted
 from localai.approvals.rules import Rule, Subject
 from localai.approvals.service import Approvals
 from localai.approvals.standing import Scope, Standing
+from localai.core import log
 from localai.core.canonical import canonical, parse_object
 from localai.core.errors import Denied, Invalid, LocalaiError, NotFound
 from localai.core.files import real
@@ -179,7 +180,9 @@ class Runner:
         if verdict.effect == "ask":
             with self._told(actor, name):
                 opened = self._approvals.open(actor, proposal)
-            return self._claimed(actor, gate.decide(opened).id)
+            with log.about(approval=opened.id):
+                decided = gate.decide(opened)
+            return self._claimed(actor, decided.id)
         return ToolOutcome(self._unasked(actor, tool, proposal, verdict), None)
 
     def check(self, actor: Actor, name: str, arguments: str) -> PolicyCheck:
@@ -218,7 +221,8 @@ class Runner:
         self._require(actor, "tools:run")
         approval = self._approvals.latest(actor, self._approvals.get(actor, prefix).id)
         if approval.status == "pending":
-            approval = gate.decide(approval)
+            with log.about(approval=approval.id, session=approval.session):
+                approval = gate.decide(approval)
         if approval.status in _RAN:
             is_ok = approval.status == "succeeded"
             text = f"{approval.status}: {approval.outcome}"
@@ -268,6 +272,10 @@ class Runner:
 
     def _claimed(self, actor: Actor, approval_id: str) -> ToolOutcome:
         """State the stored call anew, claim it, and run exactly what is stored."""
+        with log.about(approval=approval_id, session=actor.session):
+            return self._run_claimed(actor, approval_id)
+
+    def _run_claimed(self, actor: Actor, approval_id: str) -> ToolOutcome:
         stored = self._approvals.action(actor, approval_id)
         tool = self._registry.get(stored.tool)
         self._require(actor, tool.permission)

@@ -36,6 +36,7 @@ NOUNS = {
     "keys": "API keys: who calls from elsewhere.",
     "mcp": "Tools for other programs, and theirs for us, by the Model Context Protocol.",
     "audit": "Read and prove the audit.",
+    "logs": "Show what this home's processes did, newest last.",
     "notify": "What people are told: mail, Slack, webhooks.",
     "metrics": "Figures for Prometheus, or how this home stands without it.",
     "dashboards": "What Grafana and Prometheus load to watch this.",
