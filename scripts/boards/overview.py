@@ -314,7 +314,7 @@ def _machine() -> list[object]:
         ),
         lines(
             "Graphics cards",
-            "Share of memory in use and of time that computes. Normal: memory below 95%.",
+            "Share of memory in use and of time that computes. Normal: memory below 90%.",
             {
                 "{{gpu}} memory": "max by (gpu) (localai_gpu_memory_used_ratio{$where})",
                 "{{gpu}} busy": "max by (gpu) (localai_gpu_utilization_ratio{$where})",
@@ -322,7 +322,7 @@ def _machine() -> list[object]:
             unit="percentunit",
             width=8,
             most=1,
-            steps=((0.95, "red"),),
+            steps=((0.9, "red"),),
             quiet="no card is measured",
             runbooks=["GPUMemoryHigh"],
         ),
