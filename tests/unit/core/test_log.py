@@ -344,6 +344,6 @@ def test_no_shape_of_a_secret_is_in_the_file_wherever_it_was_put(file: Path, sha
 
 def _break(secret: str) -> None:
     try:
-        raise OSError(secret)
+        raise OSError(secret)  # noqa: TRY301 - the cause is what is tried
     except OSError as cause:
         raise ValueError(f"with {secret}") from cause
