@@ -63,6 +63,8 @@ class Wanted:
 
     def fits(self, line: Line) -> bool:
         """Whether the line is wanted; one that is not ours, only where nothing is asked of it."""
+        if any(each and each not in line.text for each in (self.approval, self.session)):
+            return False  # without reading the whole line: most are about others
         entry = line.entry
         if entry is None:
             return not (self.level or self.approval or self.session)

@@ -333,14 +333,17 @@ def test_no_shape_of_a_secret_is_in_the_file_wherever_it_was_put(file: Path, sha
     log.adopt("another.library")
     logging.getLogger("another.library").warning("it said %s", secret)
     logging.getLogger("another.library").handlers = []
-    try:
-        try:
-            raise OSError(secret)  # noqa: TRY301 - a cause of its own
-        except OSError as cause:
-            raise ValueError(f"with {secret}") from cause
-    except ValueError as error:
-        log.write("command.failed", error, message=secret, causes=[f"x {secret}"], category="y")
+    with pytest.raises(ValueError, match="with") as raised:
+        _break(secret)
+    log.write("command.failed", raised.value, message=secret, causes=[secret], category="y")
     text = file.read_text(encoding="utf-8")
     assert "hunter2" not in text
     assert text.count(MARK) >= 4
     assert "OSError" in _lines(file)[1]["traceback"]
+
+
+def _break(secret: str) -> None:
+    try:
+        raise OSError(secret)  # noqa: TRY301 - the cause is what is tried
+    except OSError as cause:
+        raise ValueError(f"with {secret}") from cause
