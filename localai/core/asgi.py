@@ -46,7 +46,8 @@ class Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _Request(receive, send, lambda *found: self._note(scope, *found))
+        note = lambda *found: self._note(scope, *found)  # noqa: E731 - knows the scope
+        request = _Request(scope["method"], receive, send, note)
         try:
             await self._app(scope, request.receive, request.send)
         except BaseException:
@@ -64,7 +65,10 @@ class Measured:
 class _Request:
     """One request: `note` hears once how it was answered, and after how many seconds."""
 
-    def __init__(self, receive: Receive, send: Send, note: Callable[[int, float], None]) -> None:
+    def __init__(
+        self, method: str, receive: Receive, send: Send, note: Callable[[int, float], None]
+    ) -> None:
+        self._method = method
         self._receive = receive
         self._send = send
         self._note = note
@@ -83,9 +87,16 @@ class _Request:
         """What the client is sent."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            if self._is_waited_on(message):
+                self.end()
         elif message.get("body") or not message.get("more_body"):
             self.end()
         await self._send(message)
+
+    def _is_waited_on(self, message: Message) -> bool:
+        """Whether this is a stream that says something when there is something to say."""
+        kind = dict(message.get("headers", ())).get(b"content-type", b"")
+        return self._method == "GET" and kind.startswith(b"text/event-stream")
 
     def end(self, status: int | None = None) -> None:
         """The answer begins, or the application is done without one."""

@@ -91,6 +91,21 @@ def test_the_head_of_an_answer_is_not_its_beginning() -> None:
     assert seen == [{}, {("api", "other"): 1}]
 
 
+def test_a_stream_that_waits_for_something_to_say_is_answered_by_its_head() -> None:
+    """Nobody waits for its first word, which may come in an hour."""
+    kept = Kept()
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        kind = (b"content-type", b"text/event-stream; charset=utf-8")
+        await send({**_start(200), "headers": [kind]})
+        seen.append(kept.times(HTTP_DURATION))
+
+    seen: list[dict[tuple[str, ...], int]] = []
+    _serve(app, kept=kept, method="GET")
+    _serve(app, kept=kept, method="POST")
+    assert seen == [{("api", "other"): 1}, {("api", "other"): 1}]
+
+
 def test_an_answer_that_breaks_before_its_first_byte_is_an_error_of_ours() -> None:
     """Whatever its head has promised."""
 
