@@ -59,7 +59,7 @@ def _objectives(found: "Overview") -> Table:
         table.add_row(
             each.title,
             f"{each.target:.0%}",
-            _share(each.good_share, 2),
+            f"{_share(each.good_share, 1)} of {each.events:,}" if each.events else "-",
             ProgressBar(1, max(left or 0, 0), width=_BAR, complete_style=_budget_style(left)),
             Text(_share(left), _budget_style(left)),
             "" if each.burn is None else f"{each.burn:.1f} x",
