@@ -59,5 +59,6 @@ def test_a_model_that_gave_way_is_counted(tmp_path: Path) -> None:
         assert app.engines.get(app.actor, model=None, role="code", warn=heard.append).name == "chat"
         app.engines.close()
     assert sum("code does not answer, chat does" in line for line in heard) == 2
+    app.tally.flush()
     assert engines.models(app).message.endswith("code did not answer, and another one did: 2")
     app.close()
