@@ -79,7 +79,7 @@ def scrapes(folder: Path, requests: int, times: int) -> list[Limit]:
     ]
 
 
-def _use(home: Path, kinds: int = 20) -> None:
+def _use(home: Path, kinds: int = 5) -> None:
     """Count something of everything that can be counted, for so many tools, models and the like."""
     with closing(load.home(home)) as app, app.database.transaction() as connection:
         for metric in CATALOGUE.values():

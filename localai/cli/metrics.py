@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localai.cli.call import Call, Json, noun
+from localai.cli.call import Call, noun
 from localai.cli.console import note, print_table
 from localai.core import settings as keys
 from localai.core.errors import Conflict, Invalid
@@ -36,12 +36,18 @@ def metrics(
         bool,
         typer.Option("--verify", help="Compare the counts with the audit; exit 5 if one is off."),
     ] = False,
-    json: Json = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="What --top or --verify shows, as JSON; alone: --top.")
+    ] = False,
 ) -> None:
     """Figures for Prometheus, or how this home stands without it."""
     call = Call(ctx, json=json)
     if sum((textfile is not None, serve, top, verify)) > 1:
         raise Invalid("one of --textfile, --serve, --top and --verify at a time")
+    if port is not None and not serve:
+        raise Invalid("--port is for --serve", hint="ai metrics --serve --port N")
+    if json and (serve or textfile is not None):
+        raise Invalid("what Prometheus reads is no JSON", hint="ai metrics --top --json")
     if textfile is not None:
         call.app.exposition.write(call.actor, textfile)
     elif serve:
@@ -52,7 +58,7 @@ def metrics(
     elif top or json:
         from localai.cli.top import show
 
-        show(lambda: call.app.metrics.overview(call.actor), is_json=json)
+        show(call.app.metrics.watch(call.actor), is_json=json)
     else:
         print(call.app.exposition.text(call.actor), end="")
 

@@ -4,6 +4,7 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -46,8 +47,7 @@ class Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        note = lambda *found: self._note(scope, *found)  # noqa: E731 - knows the scope
-        request = _Request(scope["method"], receive, send, note)
+        request = _Request(scope["method"], receive, send, partial(self._note, scope))
         try:
             await self._app(scope, request.receive, request.send)
         except BaseException:

@@ -50,7 +50,7 @@ _NAMED = (
     counters.c.labels == sa.bindparam("of_labels"),
 )
 _IS_THERE = sa.select(sa.literal(1)).where(*_NAMED)
-_SERIES = sa.select(sa.func.count()).where(counters.c.name == sa.bindparam("of_name"))
+_LABELS = sa.select(counters.c.labels).where(counters.c.name == sa.bindparam("of_name"))
 _ALL = sa.select(counters)
 _BEFORE = (
     sa.select(counter_hours.c.value)
@@ -86,15 +86,14 @@ def amount(metric: Metric, by: float) -> int:
 def observed(metric: Metric, value: float) -> tuple[tuple[str, int], tuple[str, int]]:
     """What a value adds to a histogram: one to its bucket, itself to the sum."""
     place = bisect_left(metric.buckets, value)
-    edge = str(metric.buckets[place]) if place < len(metric.buckets) else "+Inf"
-    return (edge, 1), (SUM, round(max(value, 0) * MICRO))
+    return (metric.bounds[place], 1), (SUM, round(max(value, 0) * MICRO))
 
 
 def put(
     connection: sa.Connection, metric: Metric, labels: tuple[str, ...], part: str, by: int
 ) -> None:
     """Add to a metric `ITSELF`, to the `SUM` of a histogram, or to its bucket of that bound."""
-    if not by:
+    if not by and part == ITSELF:
         return
     name, known = metric.name + _SUFFIX.get(part, BUCKET), _known(connection, metric, labels)
     if part not in _SUFFIX:
@@ -127,16 +126,20 @@ def _known(connection: sa.Connection, metric: Metric, values: tuple[str, ...]) -
         return labels
     name = metric.name + (SUM if metric.buckets else "")
     asked = {"of_name": name, "of_labels": canonical(labels).decode()}
-    if connection.scalar(_IS_THERE, asked) or _has_room(connection, metric, name):
+    if connection.scalar(_IS_THERE, asked) or _has_room(connection, metric, name, labels):
         return labels
     return {key: OTHER if metric.labels[key] is None else told for key, told in labels.items()}
 
 
-def _has_room(connection: sa.Connection, metric: Metric, name: str) -> bool:
-    kinds = 1
-    for each in metric.labels.values():
-        kinds *= len(each) if each else 1
-    return int(connection.scalar(_SERIES, {"of_name": name}) or 0) < MOST_SERIES * kinds
+def _has_room(
+    connection: sa.Connection, metric: Metric, name: str, labels: Mapping[str, str]
+) -> bool:
+    """Whether its open labels are among those that are told apart, or still may be."""
+    opened = [each for each, known in metric.labels.items() if known is None]
+    stored = (json.loads(text) for text in connection.scalars(_LABELS, {"of_name": name}))
+    told = {tuple(each[label] for label in opened) for each in stored}
+    mine = tuple(labels[label] for label in opened)
+    return mine in told or len(told - {(OTHER,) * len(opened)}) < MOST_SERIES
 
 
 def _grouped(rows: Iterable[Any]) -> Counts:

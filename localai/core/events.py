@@ -200,6 +200,12 @@ _ALL = (
     _event("metrics.unreadable", "warning", "Figures could not be read.", "error"),
     _event("metrics.not-counted", "warning", "Counts could not be written; they are kept."),
     _event("server.started", "info", "Other programs can call.", "address"),
+    _event(
+        "server.unavailable",
+        "error",
+        "A request could not be served; `error` says what is missing.",
+        "error",
+    ),
     _event("server.stopped", "info", "Other programs can call no more.", "address", "seconds"),
     _event(
         "command.refused",

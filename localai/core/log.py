@@ -141,7 +141,7 @@ class JsonFile(logging.Handler):
         try:
             line = self._line(record)
             self._file.append((line + "\n").encode(errors="backslashreplace"))
-        except (OSError, TypeError, ValueError, RecursionError):
+        except Exception:  # noqa: BLE001 - a library may log what cannot even be told
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name

@@ -30,7 +30,8 @@ class LogFile:
                 handle = -1
                 self._rotate()
                 handle = self._open()
-            os.write(handle, line)
+            if os.write(handle, line) < len(line):
+                os.write(handle, b"\n")  # the disk was full: the next line is one of its own
         finally:
             if handle >= 0:
                 os.close(handle)

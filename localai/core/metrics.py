@@ -32,6 +32,11 @@ class Metric:
     likely: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
+    def bounds(self) -> tuple[str, ...]:
+        """The upper bounds of the buckets as Prometheus spells them."""
+        return (*map(str, self.buckets), "+Inf")
+
+    @property
     def is_fine(self) -> bool:
         """Whether it is kept in millionths: seconds and shares are no whole numbers."""
         return "_seconds" in self.name or "_ratio" in self.name
@@ -167,7 +172,8 @@ ROLE_MEMBERS = _gauge("localai_rbac_role_members", "Users who hold a role now.",
 
 HTTP_REQUESTS = _counter(
     "http_requests_total",
-    "HTTP requests by how they were answered; 499 where the client left before.",
+    "HTTP requests by how they were answered; 499 where the client left before. Connections "
+    "beyond the server's limit are turned away before they count.",
     likely={"service": ("mcp",), "status": _STATUSES},
     service=None,
     method=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"),

@@ -18,6 +18,8 @@ _SHAPES = re.compile(
     r"|\b[A-Z2-7]{32}\b"  # what makes one-time codes
     r"|otpauth://\S+"
     r"|https://hooks\.slack(?:-gov)?\.com/\S+"
+    r"|https://discord(?:app)?\.com/api/webhooks/\S+"
+    r"|\bbot[0-9]{6,12}:[A-Za-z0-9_-]{20,}"  # Telegram
     r"|(?i:\bauthorization[\"']?\s*[:=]\s*[\"']?[^\r\n\"',}]+)"
     r"|(?i:\b(?:bearer|basic|auth\s+plain|auth\s+login)\s+[A-Za-z0-9+/=._~-]{8,})"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"

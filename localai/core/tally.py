@@ -65,7 +65,12 @@ class Tally:
     def _add_up(self) -> None:
         waiting = Counter(self._events.popleft() for _ in range(len(self._events)))
         for (metric, labels, by), times in waiting.items():
-            parts = observed(metric, by) if metric.buckets else ((ITSELF, amount(metric, by)),)
+            try:
+                metric.labelled(labels)
+                parts = observed(metric, by) if metric.buckets else ((ITSELF, amount(metric, by)),)
+            except (ValueError, OverflowError) as error:  # a bug: it takes no other count along
+                log.write("metrics.not-counted", error)
+                continue
             for part, number in parts:
                 self._counts[metric, labels, part] += number * times
 

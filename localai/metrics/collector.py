@@ -74,7 +74,7 @@ def _counted(counts: Counts) -> Iterator[Reading]:
 
 
 def _histograms(metric: Metric, counts: Counts) -> Iterator[Reading]:
-    bounds = [*map(str, metric.buckets), "+Inf"]
+    bounds = metric.bounds
     found: defaultdict[tuple[str, ...], list[int]] = defaultdict(lambda: [0] * len(bounds))
     for labels, value in counts.get(metric.name + BUCKET, ()):
         if (bound := labels.pop("le")) in bounds:
@@ -111,4 +111,4 @@ def _nothing(metric: Metric) -> float | Distribution:
 
 
 def _values(metric: Metric, labels: dict[str, str]) -> tuple[str, ...]:
-    return tuple(labels.get(name, "") for name in metric.labels)
+    return tuple(str(labels.get(name) or "") for name in metric.labels)

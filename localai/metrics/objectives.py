@@ -50,12 +50,11 @@ class Series:
         if not isinstance(reading.value, Distribution):
             return reading.value if self.holds(labels) else 0
         if self.part == "count":
-            return reading.value.count
+            return reading.value.count if self.holds(labels) else 0
         counts = accumulate(reading.value.buckets)
-        bounds = [*map(str, reading.metric.buckets), "+Inf"]
         return sum(
             number
-            for bound, number in zip(bounds, counts, strict=True)
+            for bound, number in zip(reading.metric.bounds, counts, strict=True)
             if self.holds({**labels, "le": bound})
         )
 

@@ -103,9 +103,10 @@ _FAMILIES: dict[str, Any] = {
 def _add(family: Any, reading: Reading) -> None:
     labels, value = list(reading.labels), reading.value
     if isinstance(value, Distribution):
-        bounds = [*map(str, reading.metric.buckets), "+Inf"]
         counts = accumulate(value.buckets)
-        family.add_metric(labels, list(zip(bounds, counts, strict=True)), value.total)
+        family.add_metric(
+            labels, list(zip(reading.metric.bounds, counts, strict=True)), value.total
+        )
     else:
         family.add_metric(labels, value)
 

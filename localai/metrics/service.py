@@ -25,10 +25,14 @@ class Metrics:
     require: Callable[[Actor, str], None]
     sweep: Callable[[], object]
 
-    def overview(self, actor: Actor) -> Overview:
-        """How this home stands; lately is since the hour before this one began."""
-        self.require(actor, READ)
+    def watch(self, actor: Actor) -> Callable[[], Overview]:
+        """What tells how this home stands, as often as it is asked."""
+        self.require(actor, READ)  # once: looking again and again must not count among the checks
+        return self._overview
+
+    def _overview(self) -> Overview:
         at_us = self.clock.now_us()
+        # Lately is since the hour before this one began.
         hour_us = at_us // HOUR_US * HOUR_US
         lately_us, window_us = hour_us - HOUR_US, hour_us - WINDOW_DAYS * 24 * HOUR_US
         lately = self.collector.read_since(lately_us)

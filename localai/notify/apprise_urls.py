@@ -14,7 +14,7 @@ import apprise
 
 from localai.core.errors import Invalid
 from localai.core.escape import visible
-from localai.core.redact import remember
+from localai.core.redact import redact, remember
 from localai.notify.records import Failure, Message
 
 _LONGEST_S: Final = 60.0
@@ -70,4 +70,4 @@ def _notified(service: apprise.Apprise, message: Message) -> tuple[bool, str]:
             is_taken = bool(service.notify(body, message.subject, body_format=plain))
         except Exception as error:  # noqa: BLE001
             return False, type(error).__name__
-        return is_taken, visible(said.getvalue().strip()[:_MOST_SAID])
+        return is_taken, visible(redact(said.getvalue().strip())[:_MOST_SAID])

@@ -38,7 +38,7 @@ def _first() -> list[object]:
         ),
         stat_of(
             "Oldest waits",
-            "How long the oldest of them has waited. Normal: below 5 minutes.",
+            "How long the oldest of them has waited. Normal: below 3 minutes.",
             "max(localai_approval_oldest_pending_seconds{$where})",
             unit="s",
             quiet="not scraped",

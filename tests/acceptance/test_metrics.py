@@ -94,6 +94,7 @@ def test_scrapes_are_answered_until_the_process_is_told_to_end(ai: Ai) -> None:
         (("--textfile", "x", "--top"), 2),
         (("--textfile", "/proc/x"), 2),
         (("--serve", "--port", "70000"), 2),
+        (("--port", "9464"), 2),
     ],
 )
 def test_what_cannot_be_done_is_refused(ai: Ai, words: tuple[str, ...], code: int) -> None:

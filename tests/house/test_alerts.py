@@ -9,6 +9,7 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
+from boards.frame import RUNBOOKS
 from rule_mutants import selectors
 from rule_trials import PROMETHEUS, Rule, rules_of, title
 
@@ -82,8 +83,10 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(rule: Rule) -> None:
     """Its severity, its one service, and where to read on: a section of the page by its name."""
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert rule["labels"]["service"] == "localai"
-    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-    sections = re.findall(r"^### (\w+)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    address, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    assert address == RUNBOOKS
+    page = (ROOT / "docs" / "ops" / "monitoring.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^### (\w+)$", page, re.MULTILINE)
     assert rule["alert"] in sections
     assert anchor == rule["alert"].lower()
     assert rule["annotations"].keys() == {"summary", "description", "runbook_url", "dashboard"}

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from localai.agent.mcp.calls import CONVERSATION
 from localai.agent.mcp.server import Context, Service
 from localai.agent.mcp.stop import until_stopped
+from localai.core import log
 from localai.core.asgi import Measured
 from localai.core.errors import Denied, LocalaiError, Unavailable
 from localai.core.ids import new_id
@@ -129,6 +130,7 @@ class Door:
         except Denied as error:
             return _no(401, error)
         except LocalaiError as error:
+            log.write("server.unavailable", error=error.message)
             return _no(503, error)
         scope[_ACTOR] = actor
         # The SDK lets nobody into a session that another key opened.

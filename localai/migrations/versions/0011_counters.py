@@ -29,9 +29,11 @@ def upgrade() -> None:
             "INSERT INTO counter_hours "
             f"VALUES ({row}.name, {row}.labels, {_HOUR}, {before}) ON CONFLICT DO NOTHING; END"
         )
+    # From the hour before: a clock that jumps ahead for a moment takes no history along.
+    before = "(SELECT max(hour) FROM counter_hours WHERE hour < NEW.hour)"
     op.execute(
         "CREATE TRIGGER counter_hours_end AFTER INSERT ON counter_hours BEGIN "
-        f"DELETE FROM counter_hours WHERE hour < NEW.hour - {_KEPT}; END"
+        f"DELETE FROM counter_hours WHERE hour < {before} - {_KEPT}; END"
     )
     op.execute("PRAGMA user_version = 11")
 
@@ -46,5 +48,6 @@ def _runs() -> None:
     op.execute(
         "INSERT INTO counters SELECT 'mcp_tool_executions_total', "
         "json_object('status', state, 'tool', tool), count(*) "
-        f"FROM ({ended} UNION ALL {ran} UNION ALL {denied}) GROUP BY tool, state"
+        f"FROM ({ended} UNION ALL {ran} UNION ALL {denied}) "
+        "WHERE tool IS NOT NULL GROUP BY tool, state"
     )

@@ -17,6 +17,8 @@ CANARY = "c4n4ry-hunter2"
         "AKIAC4N4RYHUNTER2XXX",
         "xoxb-1234-c4n4ry-hunter2",
         f"https://hooks.slack.com/services/T0/B0/{CANARY}",
+        f"https://discord.com/api/webhooks/1/{CANARY}",
+        "https://api.telegram.org/bot123456789:AAc4n4ry-hunter2-hunter2/send",
         f"Authorization: Bearer {CANARY}",
         f"authorization: basic {CANARY}==",
         f"postgresql://ai:{CANARY}@db/ai",
