@@ -1,0 +1,43 @@
+"""`ai serve`: this home over HTTP."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from localai.cli.call import Call, noun
+from localai.cli.console import note
+from localai.core import settings as keys
+from localai.core.errors import Invalid
+
+app = noun()
+
+
+@app.command()
+def serve(
+    ctx: typer.Context,
+    *,
+    host: Annotated[
+        str, typer.Option(metavar="H", help="Where; others than this machine with the next one.")
+    ] = "127.0.0.1",
+    open_to_network: Annotated[
+        bool, typer.Option("--open-to-network", help="Let other machines come.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Where; else server.port.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Encrypt with this certificate.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Its key.")] = None,
+) -> None:
+    """Serve this home over HTTP until Ctrl-C."""
+    from localai.api.server import Place, run
+    from localai.core.serving import Encryption
+
+    call = Call(ctx)
+    if (tls_cert is None) != (tls_key is None):
+        raise Invalid("--tls-cert and --tls-key go together")
+    encryption = Encryption(tls_cert, tls_key) if tls_cert and tls_key else None
+    chosen = call.app.settings[keys.SERVER_PORT] if port is None else port
+    run(call.app, Place(host, chosen, open_to_network, encryption), note)
