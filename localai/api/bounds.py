@@ -1,14 +1,13 @@
 """What every request meets first: its id, its bounds, and whether its sender may ask here."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
 
-from localai.api.errors import REQUEST_ID, Busy, TooLarge, TooSlow, problem
+from localai.api.errors import REQUEST_ID, TooLarge, TooSlow, problem
+from localai.api.seats import Seats
 from localai.core.asgi import Application, Message, Receive, Scope, Send
 from localai.core.errors import LocalaiError
 from localai.core.ids import new_id
@@ -28,7 +27,7 @@ class Bounds:
     def __init__(self, app: Application, strangers: Strangers, most: int = MAX_REQUESTS) -> None:
         self._app = app
         self._strangers = strangers
-        self._free = most
+        self._seats = Seats(most)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is refused here; pass on the rest."""
@@ -42,20 +41,10 @@ class Bounds:
         try:
             self._strangers.refuse(headers.get("host", ""), headers.get("origin"))
             _refuse_large(headers)
-            async with self._seat():
+            async with self._seats.one():
                 await self._app(scope, _measured(receive), patient)
         except LocalaiError as error:
             await problem(error, scope[REQUEST_ID])(scope, receive, patient)
-
-    @asynccontextmanager
-    async def _seat(self) -> AsyncIterator[None]:
-        if self._free <= 0:
-            raise Busy
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
 
 
 def _refuse_large(headers: Headers) -> None:

@@ -102,6 +102,18 @@ def seconds(text: str) -> int:
     return span
 
 
+def moment(text: str) -> int:
+    """Read a moment as RFC 3339 has it, in microseconds; Invalid for anything else."""
+    try:
+        if not _MOMENT.fullmatch(text):
+            raise ValueError(text)
+        since = datetime.fromisoformat(text.upper()) - _EPOCH
+    except (ValueError, OverflowError) as error:
+        message = f"{text!r} is not a moment"
+        raise Invalid(message, hint="write it as 2026-11-22T09:30:00Z") from error
+    return since // timedelta(microseconds=1)
+
+
 def rfc3339(microseconds: int | None) -> str | None:
     """A moment as RFC 3339 in UTC, `None` passing through."""
     if microseconds is None:
