@@ -2,12 +2,14 @@
 
 from typing import Final
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from localai import __version__
-from localai.api import approvals, errors, health, pages
+from localai.api import approvals, errors, health, openapi, pages, waits
 from localai.api.bounds import Bounds
 from localai.api.readiness import Examiner
+from localai.api.seats import Seats
 from localai.app import App
 from localai.core.asgi import Application, Measured, Receive, Scope, Send
 from localai.core.measure import Measures
@@ -15,13 +17,14 @@ from localai.core.metrics import OTHER
 from localai.core.strangers import Strangers
 
 METRICS: Final = "/metrics"
-TITLE: Final = "localai"
+MAX_WAITING: Final = 32  # of those that wait for something to happen
+MAX_RUNNING: Final = 3  # of tools at work
 
 
 def made(rooms: App) -> FastAPI:
     """The doors of a home."""
     app = FastAPI(
-        title=TITLE,
+        title=openapi.TITLE,
         version=__version__,
         docs_url=None,
         redoc_url=None,
@@ -30,9 +33,13 @@ def made(rooms: App) -> FastAPI:
     )
     app.state.rooms = rooms
     app.state.examiner = Examiner(rooms)
-    for door in (health, approvals, pages):
+    app.state.waiting = Seats(MAX_WAITING)
+    app.state.running = Seats(MAX_RUNNING)
+    app.state.runners = CapacityLimiter(MAX_RUNNING)
+    for door in (health, waits, approvals, pages):
         app.include_router(door.router)
     errors.install(app)
+    openapi.install(app)
     return app
 
 

@@ -13,7 +13,7 @@ from localai.core.errors import Invalid
 
 _JSON: Final = "application/json"
 _SAFE: Final = 2**53 - 1
-_VALUE: Final = {"$ref": "#/components/schemas/Value"}
+_VALUE: Final[Any] = {"$ref": "#/components/schemas/Value"}
 schemas["Value"] = {
     "description": "Any JSON, with numbers that every reader of JSON reads alike.",
     "anyOf": [
@@ -44,10 +44,13 @@ class NewApproval(_Body):
         description="A tool as in `ai tools list`, or an action as its own system calls it.",
         examples=["deploy"],
     )
-    arguments: dict[str, Any] = Field(
-        json_schema_extra={"additionalProperties": _VALUE}, examples=[{"service": "shop"}]
-    )
+    arguments: dict[str, Any] = Field(examples=[{"service": "shop"}])
     reason: Reason = None
+
+
+# pydantic knows no schema that it has not made.
+reference(NewApproval)
+schemas["NewApproval"]["properties"]["arguments"]["additionalProperties"] = _VALUE
 
 
 class Decision(_Body):
@@ -111,5 +114,3 @@ def _read(raw: bytes) -> dict[str, Any]:
         raise Malformed("the body is not UTF-8") from error
     except Invalid as error:
         raise Malformed(error.message, hint=error.hint) from error
-
-
