@@ -1,5 +1,6 @@
 """One process that serves a home until it is told to end, and looks after it meanwhile."""
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -38,27 +39,31 @@ def run(rooms: App, place: Place, announce: Callable[[str], None]) -> None:
     if not (place.is_open or is_loopback(place.host)):
         message = f"{place.host} can be reached from other machines"
         raise Denied(message, hint="add --open-to-network if that is meant")
-    _touch(rooms)
+    touch(rooms)
     listener = listening(place.host, place.port, hint="ai serve --port N")
     _announce(place, address_of(place.host, listener), announce)
     log.adopt("uvicorn", "starlette", "fastapi", "asyncio")
-    app = made(rooms)
-
-    async def serving(ending: anyio.Event) -> None:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-        app.state.ending = ending
-        asgi = served(app, place.host, rooms.tally)
-        bounds = Bounds(2 * MAX_REQUESTS, ENDING_S)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_sweep, rooms)
-            await serve(asgi, listener, ending, bounds, place.encryption)
-            tasks.cancel_scope.cancel()
-
     rooms.send_in_background()
-    anyio.run(partial(until_stopped, serving, spares_s=ENDING_S))
+    work = partial(serve_home, rooms, place, listener)
+    anyio.run(partial(until_stopped, work, spares_s=ENDING_S))
 
 
-def _touch(rooms: App) -> None:
+async def serve_home(
+    rooms: App, place: Place, listener: socket.socket, ending: anyio.Event
+) -> None:
+    """Serve on the socket until `ending` is set; meanwhile write down what is over."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    app = made(rooms)
+    app.state.ending = ending
+    asgi = served(app, place.host, rooms.tally)
+    bounds = Bounds(2 * MAX_REQUESTS, ENDING_S)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_sweep, rooms)
+        await serve(asgi, listener, ending, bounds, place.encryption)
+        tasks.cancel_scope.cancel()
+
+
+def touch(rooms: App) -> None:
     """Build here, where there is one thread, what requests will use in several."""
     rooms.database.version()
     for name in ("actor", "api_keys", "approvals", "runner", "notify", "exposition", "rag"):
