@@ -6,11 +6,12 @@ from typing import Final
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
 
-from localai.api.errors import REQUEST_ID, TooLarge, TooSlow, problem
+from localai.api.errors import REQUEST_ID, LongHeaders, TooLarge, TooSlow, problem
 from localai.api.seats import Seats
 from localai.core.asgi import Application, Message, Receive, Scope, Send
 from localai.core.errors import LocalaiError
 from localai.core.ids import new_id
+from localai.core.serving import MAX_HEADERS
 from localai.core.strangers import Strangers
 
 MAX_BODY: Final = 1 << 20
@@ -40,14 +41,16 @@ class Bounds:
         patient = _patient(send, scope[REQUEST_ID])
         try:
             self._strangers.refuse(headers.get("host", ""), headers.get("origin"))
-            _refuse_large(headers)
+            _refuse_large(scope, headers)
             async with self._seats.one():
                 await self._app(scope, _measured(receive), patient)
         except LocalaiError as error:
             await problem(error, scope[REQUEST_ID])(scope, receive, patient)
 
 
-def _refuse_large(headers: Headers) -> None:
+def _refuse_large(scope: Scope, headers: Headers) -> None:
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+        raise LongHeaders(f"headers have {MAX_HEADERS} bytes at most")
     size = headers.get("content-length", "0")
     if not size.isascii() or not size.isdigit() or int(size[:20]) > MAX_BODY:
         raise TooLarge(f"a body has {MAX_BODY} bytes at most")

@@ -39,7 +39,7 @@ _HEADERS: Final = {
     503: {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}},
 }
 # Any request may be answered so, whatever it asks for.
-ALWAYS: Final = (403, 408, 413, 421, 422, 500, 503)
+ALWAYS: Final = (403, 408, 413, 421, 422, 431, 500, 503)
 
 schemas: Final[dict[str, dict[str, Any]]] = {PROBLEM: PROBLEM_SCHEMA}
 

@@ -44,6 +44,10 @@ class TooLarge(Invalid):
     """The body is larger than anything here needs."""
 
 
+class LongHeaders(Invalid):
+    """The headers are longer than anything here needs."""
+
+
 class TooSlow(Invalid):
     """The body did not come in time."""
 
@@ -81,6 +85,7 @@ STATUS: Final[dict[type[LocalaiError], int]] = {
     Invalid: 422,
     Unread: 428,
     TooOften: 429,
+    LongHeaders: 431,
     LocalaiError: 500,
     Unavailable: 503,
 }
@@ -167,6 +172,8 @@ def _headers(error: LocalaiError, status: int) -> dict[str, str]:
         return {"Retry-After": str(error.wait_s)}
     if status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, TooSlow | TooLarge):
+        return {"Connection": "close"}  # what is left of the body is nobody's
     return {"Retry-After": str(_RETRY_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 

@@ -18,6 +18,7 @@ from localai.core.asgi import Application
 from localai.core.errors import Invalid, Unavailable
 
 MAX_HEADERS = 32 << 10  # bytes, with the first line
+KEEP_S = 5  # a connection on which nothing is asked any more
 HEADERS_S = 10.0  # from the connection to the end of the first request's headers
 
 
@@ -84,6 +85,7 @@ def _configured(app: Application, bounds: Bounds, encryption: Encryption | None)
         proxy_headers=False,  # what a request says of its way is whatever anybody wrote
         ws="none",
         limit_concurrency=bounds.connections,
+        timeout_keep_alive=KEEP_S,
         timeout_graceful_shutdown=bounds.ending_s,
         h11_max_incomplete_event_size=MAX_HEADERS,
         ssl_certfile=encryption.certificate if encryption else None,

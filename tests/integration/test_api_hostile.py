@@ -227,6 +227,7 @@ def test_who_says_nothing_or_stops_in_the_middle_is_sent_away(
 ) -> None:
     """Of headers and of a body; the others are answered meanwhile."""
     monkeypatch.setattr(core_serving, "HEADERS_S", 0.2)
+    monkeypatch.setattr(core_serving, "KEEP_S", 1)
     monkeypatch.setattr(bounds, "BODY_S", 0.2)
     with api_server.serving(tmp_path) as server:
         assert talk(server) == b""
@@ -250,9 +251,11 @@ def test_more_at_once_than_can_be_are_told_to_come_again(
     monkeypatch.setattr(application, "MAX_WAITING", 2)
     with api_server.serving(tmp_path) as server, ExitStack() as streams:
         client = streams.enter_context(closing(server.client()))
+        heard: list[Iterator[str]] = []
         for _ in range(2):
             stream = streams.enter_context(client.stream("GET", f"{APPROVALS}/events"))
-            next(stream.iter_lines())
+            heard.append(stream.iter_lines())  # which ends the stream when nobody keeps it
+            next(heard[-1])
         refused = client.get(f"{APPROVALS}/events")
         assert (refused.status_code, refused.json()["category"]) == (503, "unavailable")
         assert int(refused.headers["retry-after"]) > 0
