@@ -16,6 +16,7 @@ from localai.core.measure import Measures
 from localai.core.metrics import OTHER
 from localai.core.strangers import Strangers
 
+DOORS: Final = (health.router, waits.router, approvals.router, pages.router)
 METRICS: Final = "/metrics"
 MAX_WAITING: Final = 32  # of those that wait for something to happen
 MAX_RUNNING: Final = 3  # of tools at work
@@ -36,8 +37,9 @@ def made(rooms: App) -> FastAPI:
     app.state.waiting = Seats(MAX_WAITING)
     app.state.running = Seats(MAX_RUNNING)
     app.state.runners = CapacityLimiter(MAX_RUNNING)
-    for door in (health, waits, approvals, pages):
-        app.include_router(door.router)
+    app.state.routes = [route for door in DOORS for route in door.routes]
+    for door in DOORS:
+        app.include_router(door)
     errors.install(app)
     openapi.install(app)
     return app

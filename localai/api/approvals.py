@@ -104,7 +104,7 @@ def list_(  # noqa: PLR0913 - one a filter
     operation_id="openApproval",
     summary="Ask for a call",
     status_code=201,
-    responses=problems(400, 401, 415, 429)
+    responses=problems(400, 401, 409, 415, 429)
     | record(Approval, examples.APPROVAL, 201, Location="Where the request is."),
     openapi_extra=taken(NewApproval, another_systems=examples.NEW, a_tool_here=examples.OWN),
 )

@@ -1,8 +1,10 @@
 """What OpenAPI says of answers, read from the records that are answered."""
 
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, reduce
 from http import HTTPStatus
+from operator import or_
+from types import UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, create_model
@@ -108,4 +110,6 @@ def _shown(hint: Any, inner: dict[Any, Any]) -> Any:
     if (origin := get_origin(hint)) is None:
         return hint
     parts = tuple(_shown(each, inner) for each in get_args(hint))
-    return origin[parts] if hasattr(origin, "__class_getitem__") else hint
+    if origin is UnionType:
+        return reduce(or_, parts)
+    return origin[parts] if parts else hint

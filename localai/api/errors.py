@@ -90,6 +90,7 @@ STATUS: Final[dict[type[LocalaiError], int]] = {
     Unavailable: 503,
 }
 _RETRY_S = 1
+_NOT_ALLOWED = HTTPStatus.METHOD_NOT_ALLOWED
 
 
 def status_of(error: LocalaiError) -> int:
@@ -155,7 +156,15 @@ def _foreign(request: Request, error: Exception) -> Response:
         "hint": "/openapi.json says what there is",
         "request_id": request.scope[REQUEST_ID],
     }
-    return _answer(told, error.status_code, dict(error.headers or {}))
+    headers = {"Allow": _allowed(request)} if error.status_code == _NOT_ALLOWED else {}
+    return _answer(told, error.status_code, headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path: the routing names those of the first route alone."""
+    path, routes = request.scope["path"], request.app.state.routes
+    fitting = (route.methods for route in routes if route.path_regex.match(path))
+    return ", ".join(sorted(set().union(*fitting)))
 
 
 def _bug(request: Request, error: Exception) -> Response:

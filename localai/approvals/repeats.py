@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from localai.approvals.tables import approval_keys as k
-from localai.core.errors import Invalid
+from localai.core.errors import Conflict
 
 KEPT_US: Final = 24 * 3600 * 1_000_000
 _FIND = sa.select(k).where(
@@ -30,13 +30,13 @@ class Once:
 
 
 def find(connection: sa.Connection, user: str, once: Once, now_us: int) -> str | None:
-    """The request that this key opened within a day; Invalid where it asked for another thing."""
+    """The request that this key opened within a day; Conflict where it asked for another thing."""
     place = {"of_user": user, "of_key": once.key, "since": now_us - KEPT_US}
     row: Any = connection.execute(_FIND, place).one_or_none()
     if row is None:
         return None
     if row.request_sha256 != once.sha256:
-        raise Invalid(
+        raise Conflict(
             "this Idempotency-Key came with another request before", hint="make up a new one"
         )
     return str(row.approval)

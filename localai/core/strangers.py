@@ -51,11 +51,14 @@ def has_key(headers: Mapping[str, str]) -> bool:
 
 
 def key_in(headers: Mapping[str, str]) -> str:
-    """The API key that came with a request; Denied where there is none, or one of each kind."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    bearer = token.strip() if scheme.lower() == "bearer" else ""
-    keys = {key for key in (bearer, headers.get("x-api-key", "")) if key}
-    if not keys:
+    """The API key that came with a request; Denied where there is none, or another thing."""
+    keys = {headers["x-api-key"]} if "x-api-key" in headers else set()
+    if "authorization" in headers:
+        scheme, _, token = headers["authorization"].partition(" ")
+        if scheme.lower() != "bearer":
+            raise Denied("what came as authorization is no API key", hint="Bearer KEY, or no such")
+        keys.add(token.strip())
+    if keys <= {""}:
         raise Denied("no API key came with the request", hint="ai keys create --user NAME")
     if len(keys) > 1:
         raise Denied("two API keys came with the request", hint="leave one of them out")

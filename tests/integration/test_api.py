@@ -132,7 +132,7 @@ def test_the_same_key_opens_one_request(admin: httpx.Client, user: httpx.Client)
     again = user.post(APPROVALS, content=json.dumps(NEW, indent=3), headers=key | JSON)
     assert (again.status_code, again.text) == (201, first.text)
     other = user.post(APPROVALS, json={**NEW, "reason": "x"}, headers=key)
-    assert (other.status_code, "Idempotency-Key" in other.json()["detail"]) == (422, True)
+    assert (other.status_code, "Idempotency-Key" in other.json()["detail"]) == (409, True)
     assert admin.post(APPROVALS, json=NEW, headers=key).json()["id"] != first.json()["id"]
 
 
