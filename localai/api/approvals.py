@@ -28,7 +28,7 @@ from localai.core.records import Page
 from localai.rbac.permissions import Actor
 
 PATH: Final = "/api/v1/approvals"
-router = APIRouter(prefix=PATH, tags=["approvals"])
+router = APIRouter(prefix=PATH, tags=["approvals"], default_response_class=Response)
 
 _WEEK_US: Final = 7 * 24 * 3600 * 1_000_000
 _MOMENT: Final = {"format": "date-time", "examples": ["2026-11-22T09:30:00Z"]}

@@ -11,7 +11,7 @@ from localai.api.readiness import Examiner, Readiness
 from localai.core.strangers import has_key
 from localai.rbac.permissions import Actor
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], default_response_class=Response)
 _FIGURES = "text/plain; version=0.0.4; charset=utf-8"
 
 

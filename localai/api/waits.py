@@ -24,7 +24,7 @@ from localai.core.errors import Invalid, LocalaiError
 from localai.core.records import json_text
 from localai.rbac.permissions import Actor
 
-router = APIRouter(prefix=PATH, tags=["approvals"])
+router = APIRouter(prefix=PATH, tags=["approvals"], default_response_class=Response)
 
 _LOOKS_S: Final = 0.25
 _BEATS_S: Final = 15.0  # of silence, after which a stream says that it still lives

@@ -42,10 +42,14 @@ def listening(host: str, port: int, *, hint: str) -> socket.socket:
     """A socket that listens; Unavailable where the port is taken or not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         message = f"{host} port {port} cannot be listened on"
         raise Unavailable(message, hint=hint) from error
+    # What is accepted inherits it; else a body waits 40 ms behind its headers, because asyncio
+    # sets it for sockets of its own alone.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def address_of(host: str, listener: socket.socket) -> str:

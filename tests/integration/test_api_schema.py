@@ -29,9 +29,9 @@ STREAM = "approvalEvents"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Requests wait for two seconds, so that waiting for them is not long either."""
+    """Requests wait for a second, so that waiting for them is not long either."""
     folder = tmp_path_factory.mktemp("api")
-    with api_server.serving(folder, approvals__timeout="2s") as served:
+    with api_server.serving(folder, approvals__timeout="1s") as served:
         yield served
 
 
@@ -92,9 +92,8 @@ def run(server: Server, role: str, *options: object) -> int:
 
 
 def test_the_doors_do_what_the_description_says(server: Server) -> None:
-    """Its examples, and every bound of every value, within and without."""
-    tried = run(server, "admin", "--phases", "examples,coverage", "--seed", 1)
-    assert tried > 200
+    """Its examples, every bound within and without, what chance finds, and where answers lead."""
+    assert run(server, "admin", "--max-examples", 10, "--seed", 1) > 450
 
 
 @pytest.mark.prove
@@ -103,5 +102,5 @@ def test_the_doors_do_what_the_description_says(server: Server) -> None:
 def test_the_doors_do_what_the_description_says_thousands_of_times(
     server: Server, role: str
 ) -> None:
-    """Also one request after another, as their answers lead on."""
+    """As who may decide, and as who may not."""
     assert run(server, role, "--max-examples", 300) > 2500
