@@ -4,9 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse
-from starlette.exceptions import HTTPException
 
 from localai.api.answers import shown
 

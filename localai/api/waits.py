@@ -8,7 +8,6 @@ import anyio
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from localai.api import examples
 from localai.api.answers import shown
@@ -20,6 +19,7 @@ from localai.api.seats import Seats
 from localai.app import App
 from localai.approvals.changes import Change
 from localai.approvals.records import Approval
+from localai.core.asgi import Receive, Scope, Send
 from localai.core.errors import Invalid, LocalaiError
 from localai.core.records import json_text
 from localai.rbac.permissions import Actor

@@ -56,14 +56,17 @@ WRAPPED = {
     "alembic": {"migrations"},
     "anyio": {
         *(f"agent/mcp/{name}.py" for name in ("client", "connections", "http", "pipe")),
-        *("agent/mcp/server.py", "agent/mcp/stdio.py", "api/bounds.py", "api/server.py"),
-        *("core/serving.py", "core/stop.py"),
+        *("agent/mcp/server.py", "agent/mcp/stdio.py", "core/serving.py", "core/stop.py"),
+        *(f"api/{name}.py" for name in ("application", "approvals", "bounds", "server", "waits")),
     },
     "apprise": {"notify/apprise_urls.py"},
     "cryptography": {"core/vault.py"},
     "fastapi": {
         f"api/{name}.py"
-        for name in ("answers", "application", "approvals", "auth", "errors", "health", "pages")
+        for name in (
+            *("answers", "application", "approvals", "auth", "bodies", "errors", "health"),
+            *("openapi", "pages", "waits"),
+        )
     },
     "fastembed": {"rag/embed.py", "rag/rerank.py"},
     "gguf": {"infer/gguf_file.py"},

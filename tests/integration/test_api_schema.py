@@ -72,7 +72,7 @@ def test_every_operation_says_all_of_itself(described: dict[str, Any]) -> None:
 
 
 def run(server: Server, role: str, *options: object) -> int:
-    """How many cases Schemathesis tried, all of its checks on; it found nothing, or this fails."""
+    """How many cases Schemathesis tried, with every check that fits; it found nothing."""
     command = [ST, "--config-file", CONFIG, "--no-color", "run", f"{server.url}/openapi.json"]
     key = ("--header", f"X-API-Key: {server.key(role)}")
     always = ("--checks", "all", "--exclude-operation-id", STREAM, "--request-timeout", 60)
