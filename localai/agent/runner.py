@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from localai.agent.tools import Context, Registry, Tool, ToolResult
-from localai.approvals import policy
+from localai.approvals import elsewhere, policy
 from localai.approvals.action import Action, Facts
 from localai.approvals.gate import Gate
 from localai.approvals.policy import USUAL, Leave, Mode, Verdict
 from localai.approvals.records import Approval, Proposal, granted
+from localai.approvals.repeats import Once
 from localai.approvals.rules import Rule, Subject
 from localai.approvals.service import Approvals
 from localai.approvals.standing import Scope, Standing
 from localai.core import log
 from localai.core.canonical import canonical, parse_object
-from localai.core.errors import Denied, Invalid, LocalaiError, NotFound
+from localai.core.errors import Conflict, Denied, Invalid, LocalaiError, NotFound
 from localai.core.files import real
 from localai.core.measure import UNMEASURED, Measures, timed
 from localai.core.metrics import TOOL_DURATION
@@ -176,7 +177,9 @@ class Runner:
         with self._told(actor, name):
             given = parse_object(arguments)
             action, risk, verdict = self._judged(actor, tool, given, self._place, leave)
-        proposal = replace(_proposal(tool, action, risk, verdict, reason), receipt=receipt)
+        proposal = replace(
+            _proposal(tool.permission, action, risk, verdict, reason), receipt=receipt
+        )
         if verdict.effect == "ask":
             with self._told(actor, name):
                 opened = self._approvals.open(actor, proposal)
@@ -184,6 +187,51 @@ class Runner:
                 decided = gate.decide(opened)
             return self._claimed(actor, decided.id)
         return ToolOutcome(self._unasked(actor, tool, proposal, verdict), None)
+
+    def propose(
+        self,
+        actor: Actor,
+        name: str,
+        arguments: str,
+        *,
+        reason: str | None = None,
+        once: Once | None = None,
+    ) -> Approval:
+        """Ask for a call and run nothing, also where the policy would let it pass unasked.
+
+        What is no tool's name here is an action of another system, which does it there.
+        Raises Invalid or Denied as `run` does. `once` answers a repeated request as before.
+        """
+        self._require(actor, "tools:run")
+        if once and (known := self._approvals.repeated(actor, once)):
+            return known
+        tool = self._registry.find(name)
+        if self._limit is not None:
+            self._limit(actor, tool.name if tool else elsewhere.BUCKET)
+        given = parse_object(arguments)
+        proposal, verdict = self._proposed(actor, tool, name, given, reason)
+        if verdict.effect == "deny":
+            self._approvals.note_call(actor, "tool.denied", proposal, verdict.reason)
+            raise _refusal(name, verdict)
+        return self._approvals.open(actor, proposal, once)
+
+    def _proposed(
+        self,
+        actor: Actor,
+        tool: Tool | None,
+        name: str,
+        given: Mapping[str, Any],
+        reason: str | None,
+    ) -> tuple[Proposal, Verdict]:
+        if tool is not None:
+            self._require(actor, tool.permission)
+            action, risk, verdict = self._judged(actor, tool, given, self._place)
+        else:
+            # Nothing is known of it but its name, as of a tool of a stranger's server.
+            action, risk = elsewhere.action(name, given), Risk.HIGH
+            verdict = self._verdict(actor, action, risk, is_confined=True)
+        permission = tool.permission if tool else elsewhere.PERMISSION
+        return _proposal(permission, action, risk, verdict, reason), verdict
 
     def check(self, actor: Actor, name: str, arguments: str) -> PolicyCheck:
         """What the policy says of a call of the actor; nothing runs and nobody is asked."""
@@ -203,8 +251,8 @@ class Runner:
         requester = Actor(approval.user_id, "agent", approval.session)
         action, risk, verdict = self._judged(requester, tool, given, Path(stored.cwd))
         if verdict.effect == "deny":
-            raise _refusal(tool, verdict)
-        return _proposal(tool, action, risk, verdict, approval.reason)
+            raise _refusal(tool.name, verdict)
+        return _proposal(tool.permission, action, risk, verdict, approval.reason)
 
     def draft_rule(self, actor: Actor, prefix: str, scope: Scope) -> Standing:
         """The standing rule that approving a request would make."""
@@ -243,14 +291,19 @@ class Runner:
         leave: Leave = USUAL,
     ) -> tuple[Action, Risk, Verdict]:
         """The call as its tool states it, its risk, and what the policy says of it."""
-        rules = self._rules
         action = self._action(tool, arguments, workspace)
         risk = tool.risk_of(self._context(workspace, action.facts), action.arguments)
         if Risk.LOW < risk < Risk.CRITICAL and self._is_led(actor):
             risk = Risk(risk + 1)
-        call = Subject(tool.name, action.arguments, risk, rules.roles(actor.user_id), action.cwd)
         is_confined = tool.confinement.is_confined
-        verdict = policy.decide(
+        return action, risk, self._verdict(actor, action, risk, leave, is_confined=is_confined)
+
+    def _verdict(
+        self, actor: Actor, action: Action, risk: Risk, leave: Leave = USUAL, *, is_confined: bool
+    ) -> Verdict:
+        rules = self._rules
+        call = Subject(action.tool, action.arguments, risk, rules.roles(actor.user_id), action.cwd)
+        return policy.decide(
             call,
             rules.written(actor),
             rules.mode,
@@ -258,7 +311,6 @@ class Runner:
             confined=is_confined,
             leave=leave,
         )
-        return action, risk, verdict
 
     @contextmanager
     def _told(self, actor: Actor, name: str) -> Iterator[None]:
@@ -277,6 +329,9 @@ class Runner:
 
     def _run_claimed(self, actor: Actor, approval_id: str) -> ToolOutcome:
         stored = self._approvals.action(actor, approval_id)
+        if elsewhere.is_elsewhere(stored):
+            message = f"{stored.tool} is another system's: it does it there, and says how it ended"
+            raise Conflict(message, hint=f"ai approvals show {approval_id}")
         tool = self._registry.get(stored.tool)
         self._require(actor, tool.permission)
         workspace = Path(stored.cwd)
@@ -304,7 +359,7 @@ class Runner:
         note = partial(self._approvals.note_call, actor, proposal=proposal)
         if verdict.effect == "deny":
             note("tool.denied", outcome=verdict.reason)
-            raise _refusal(tool, verdict)
+            raise _refusal(tool.name, verdict)
         if proposal.risk > Risk.LOW:
             # What may do harm is never run unless it could be written down first.
             note("tool.started", outcome=verdict.reason)
@@ -341,15 +396,14 @@ _RAN = frozenset({"succeeded", "failed", "unknown"})
 
 
 def _proposal(
-    tool: Tool, action: Action, risk: Risk, verdict: Verdict, reason: str | None
+    permission: str, action: Action, risk: Risk, verdict: Verdict, reason: str | None
 ) -> Proposal:
     needed, bars_asker = verdict.approvers, verdict.bars_asker
-    rule, permission = verdict.rule, tool.permission
-    return Proposal(action, risk, permission, rule, reason, needed, bars_asker)
+    return Proposal(action, risk, permission, verdict.rule, reason, needed, bars_asker)
 
 
-def _refusal(tool: Tool, verdict: Verdict) -> Denied:
-    message = f"the policy refuses {tool.name}: {verdict.reason}"
+def _refusal(name: str, verdict: Verdict) -> Denied:
+    message = f"the policy refuses {name}: {verdict.reason}"
     return Denied(message, hint=f"ai policy show {verdict.rule}")
 
 

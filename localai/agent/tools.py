@@ -186,6 +186,10 @@ class Registry:
         told = f"did you mean {', '.join(near)}?" if near else self._some
         raise NotFound(f"no tool {name!r}; {told}", hint="ai tools list")
 
+    def find(self, name: str) -> Tool | None:
+        """The tool of that name, if there is one."""
+        return self._tools.get(name)
+
     @property
     def _some(self) -> str:
         names = list(self._tools)

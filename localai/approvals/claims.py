@@ -24,9 +24,9 @@ class Claims:
         self._ledger = ledger
         self._rbac = rbac
 
-    def claim(self, actor: Actor, row: Any, action: Action) -> Grant:
-        """Mark the row as running in this process; else revoke it and raise why."""
-        holder = lease.mine(self._ledger.clock)
+    def claim(self, actor: Actor, row: Any, action: Action, holder: str | None = None) -> Grant:
+        """Mark the row as running, here or for the `holder`; else revoke it and raise why."""
+        holder = holder or lease.mine(self._ledger.clock)
         with self._ledger.database.transaction() as connection:
             # Roles are read on a connection of its own; as we hold the only right to write,
             # they cannot change between this check and the claim.
@@ -46,14 +46,17 @@ class Claims:
             raise obstacle
         return Grant(claimed, action, holder)
 
-    def finish(self, grant: Grant, outcome: str, *, is_ok: bool) -> Approval:
-        """Move the row of the grant to its end; Conflict if another process judged it dead."""
+    def finish(self, grant: Grant, outcome: str, *, is_ok: bool, by: str | None = None) -> Approval:
+        """Move the row of the grant to its end; Conflict if another process judged it dead.
+
+        It is the requester who says so, or `by`.
+        """
         row = self._ledger.find(grant.approval.id)
         if row.status != "executing" or row.claimed_by != grant.lease:
             raise truth(self._ledger.read(row.id))
         to = "succeeded" if is_ok else "failed"
         with self._ledger.database.transaction() as connection:
-            ended = self._ledger.end(connection, row, to, outcome[:MAX_OUTCOME], row.user_id)
+            ended = self._ledger.end(connection, row, to, outcome[:MAX_OUTCOME], by or row.user_id)
             return rows.approvals_of(connection, [ended])[0]
 
     def sweep(self) -> int:

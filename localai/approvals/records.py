@@ -116,6 +116,23 @@ class Grant:
     lease: str
 
 
+def as_opened(approval: Approval) -> Approval:
+    """The request as it was before anybody decided."""
+    return replace(
+        approval,
+        status="pending",
+        votes=(),
+        decided_at=None,
+        decided_by=None,
+        decision_reason=None,
+        finished_at=None,
+        outcome=None,
+        action=approval._action,  # type: ignore[attr-defined]  # noqa: SLF001 - of this record
+        replacing=approval.replaces,
+        barred=approval.may_not_approve,
+    )
+
+
 def preview(approval: Approval, proposal: Proposal) -> Approval:
     """The request as it would stand with another call in it, for a person to read."""
     return replace(

@@ -38,12 +38,12 @@ def _is_over(expires: Any, boot: Any, mono: Any) -> "sa.ColumnElement[bool]":
 
 _PENDING_IS_OVER = _is_over(a.c.expires_us, a.c.boot_id, a.c.mono_us)
 _GRANT_IS_OVER = _is_over(a.c.grant_expires_us, a.c.grant_boot_id, a.c.grant_mono_us)
-_STATUS = sa.case(
+STATUS = sa.case(
     (sa.and_(a.c.state == "pending", _PENDING_IS_OVER), "expired"),
     (sa.and_(a.c.state == "approved", _GRANT_IS_OVER), "expired"),
     else_=a.c.state,
 )
-_SELECT = sa.select(a, _STATUS.label("status"))
+SELECT = sa.select(a, STATUS.label("status"))
 
 
 # What is over is written down as such before anything is listed, so that the state, which has an
@@ -52,18 +52,18 @@ _FILTERS = {"status": a.c.state, "tool": a.c.tool, "user": a.c.user_id, "session
 _KEPT = {"status": c.c.state, "tool": c.c.tool, "user": c.c.user_id}
 _END_OF_TIME = 2**62
 _DIGITS = 17
-_BEFORE = sa.tuple_(a.c.created_us, a.c.id) < sa.tuple_(
+BEFORE = sa.tuple_(a.c.created_us, a.c.id) < sa.tuple_(
     sa.bindparam("before_us"), sa.bindparam("before_id")
 )
 
 INSERT = sa.insert(a).values(epoch=EPOCH)
 INSERT_VOTE = sa.insert(v)
-BY_ID = _SELECT.where(a.c.id == sa.bindparam("id"))
-BY_PREFIX = _SELECT.where(a.c.id >= sa.bindparam("first"), a.c.id < sa.bindparam("last")).order_by(
+BY_ID = SELECT.where(a.c.id == sa.bindparam("id"))
+BY_PREFIX = SELECT.where(a.c.id >= sa.bindparam("first"), a.c.id < sa.bindparam("last")).order_by(
     a.c.id
 )
 # Over by the clock but not written down yet, or running in a process that may be dead.
-SWEEPABLE = _SELECT.where(
+SWEEPABLE = SELECT.where(
     sa.or_(
         sa.and_(a.c.state == "pending", _PENDING_IS_OVER),
         sa.and_(a.c.state == "approved", _GRANT_IS_OVER),
@@ -92,7 +92,7 @@ _AT = (a.c.id == sa.bindparam("of_id"), a.c.version == sa.bindparam("of_version"
 def _move(*conditions: "sa.ColumnElement[bool]") -> "ReturningUpdate[Any]":
     written = {"state": sa.bindparam("to_state"), "version": a.c.version + 1}
     changed = sa.update(a).where(*_AT, *conditions).values(written)
-    return changed.returning(a, _STATUS.label("status"))
+    return changed.returning(a, STATUS.label("status"))
 
 
 _SEEN = a.c.action_sha256 == sa.bindparam("seen")
@@ -130,7 +130,7 @@ def page(given: frozenset[str]) -> "sa.Select[Any]":
     """The newest that fit the filters of these names, before a place."""
     fitting = (_FILTERS[name] == sa.bindparam(name) for name in sorted(given))
     newest = (a.c.created_us.desc(), a.c.id.desc())
-    return _SELECT.where(*fitting, _BEFORE).order_by(*newest).limit(sa.bindparam("limit"))
+    return SELECT.where(*fitting, BEFORE).order_by(*newest).limit(sa.bindparam("limit"))
 
 
 @cache

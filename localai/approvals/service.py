@@ -11,20 +11,25 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from localai.approvals import rows, statistics
+from localai.approvals import looking, repeats, rows, statistics
 from localai.approvals.action import Action, read
+from localai.approvals.changes import Changes
 from localai.approvals.claims import Claims
 from localai.approvals.decisions import Answer, Decisions, Write, nothing, whole
+from localai.approvals.elsewhere import Elsewhere
 from localai.approvals.ledger import MAX_OUTCOME, Announce, Ledger, words
+from localai.approvals.looking import Wanted
 from localai.approvals.records import (
     Approval,
     Grant,
     Proposal,
     Waiting,
+    as_opened,
     granted,
     stale,
     truth,
 )
+from localai.approvals.repeats import Once
 from localai.approvals.standing import Scope, Standing, StandingRules
 from localai.approvals.statistics import Statistics
 from localai.approvals.tables import TRANSITIONS
@@ -66,6 +71,8 @@ class Approvals:
         self._decisions = Decisions(self._ledger, grant_s)
         self._claims = Claims(self._ledger, rbac)
         self.standing = StandingRules(self._ledger, rbac)
+        self.elsewhere = Elsewhere(self._ledger, self._claims, rbac)
+        self.changes = Changes(self._ledger, audit, rbac.require)
         self._database = database
         self._rbac = rbac
         self._clock = clock
@@ -73,8 +80,8 @@ class Approvals:
         self._pending = pending
         self._take_code = proof
 
-    def open(self, actor: Actor, proposal: Proposal) -> Approval:
-        """Store the request; it waits for `timeout_s` seconds.
+    def open(self, actor: Actor, proposal: Proposal, once: Once | None = None) -> Approval:
+        """Store the request; it waits for `timeout_s` seconds. `once` opens no second one.
 
         Denied where as many of its conversation as may wait are waiting.
         """
@@ -82,10 +89,20 @@ class Approvals:
         self.sweep()
         row = self._new(actor, proposal)
         with self._database.transaction() as connection:
+            if once and (known := self._repeated(connection, actor, once)):
+                return known
             self._refuse_flood(connection, actor)
             connection.execute(rows.INSERT, row)
             self._ledger.note_opened(connection, actor, row, proposal.receipt)
+            if once:
+                repeats.keep(connection, actor.person, once, row["id"], row["created_us"])
             return self._ledger.record(connection, row["id"])
+
+    def repeated(self, actor: Actor, once: Once) -> Approval | None:
+        """What the same key has opened, as it was then; None where it opened nothing."""
+        self._rbac.require(actor, "tools:run")
+        with self._database.read() as connection:
+            return self._repeated(connection, actor, once)
 
     def renew(self, actor: Actor, prefix: str, proposal: Proposal) -> Approval:
         """Ask again for what expired, stated anew; another user's only with `approvals:decide`."""
@@ -130,6 +147,14 @@ class Approvals:
         """The stored action of an approval, proved against its digest."""
         self._rbac.require(actor, "approvals:read")
         return _action(self._ledger.find(prefix, "approved"))
+
+    def look(
+        self, actor: Actor, wanted: Wanted, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[Approval]:
+        """As `list`, and nothing is written: what is over is told by the clock."""
+        self._rbac.require(actor, "approvals:read")
+        with self._database.read() as connection:
+            return looking.page(connection, self._clock, wanted, limit, cursor)
 
     def list(  # noqa: PLR0913 - one a filter
         self,
@@ -315,12 +340,20 @@ class Approvals:
             named = visible(tool)[:_MOST_NAME]
             self._ledger.note_call(connection, "tool.refused", actor.signature, named, details)
 
-    def statistics(self, actor: Actor, since_us: int) -> Statistics:
-        """How many requests there were since then, how they ended and how long they waited."""
+    def statistics(self, actor: Actor, since_us: int, *, sweeps: bool = True) -> Statistics:
+        """How many requests there were since then, how they ended and how long they waited.
+
+        Where it does not sweep, nothing is written, and what was over lately may count as pending.
+        """
         self._rbac.require(actor, "approvals:read")
-        self.sweep()
+        if sweeps:
+            self.sweep()
         with self._database.read() as connection:
             return statistics.read(connection, since_us)
+
+    def _repeated(self, connection: sa.Connection, actor: Actor, once: Once) -> Approval | None:
+        found = repeats.find(connection, actor.person, once, self._clock.now_us())
+        return as_opened(self._ledger.record(connection, found)) if found else None
 
     def _proof(self, actor: Actor, risk: str, code: str | None) -> Write:
         if self._take_code is None or not self.asks_for_code(risk):

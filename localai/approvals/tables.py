@@ -121,3 +121,15 @@ approval_waits = sa.Table(
     sa.Column("bucket", sa.Integer, primary_key=True),
     sa.Column("requests", sa.BigInteger, nullable=False),
 )
+
+# What somebody asked for with a key of their own making, so that asking again opens nothing new.
+approval_keys = sa.Table(
+    "approval_keys",
+    metadata,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("request_sha256", sa.Text, nullable=False),
+    sa.Column("approval", sa.Text, sa.ForeignKey("approvals.id"), nullable=False),
+    sa.Column("created_us", sa.BigInteger, nullable=False),
+    sa.Index("approval_keys_by_time", "created_us"),
+)

@@ -6,10 +6,11 @@ import typer
 
 from localai.cli import exits
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, noun
-from localai.cli.console import ago, json_text, note, print_fields, print_line, print_table
+from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.core.audit import Filter
 from localai.core.canonical import canonical
 from localai.core.clock import seconds
+from localai.core.records import json_text
 
 if TYPE_CHECKING:
     from localai.core.audit import Entry

@@ -13,11 +13,12 @@ from typer import Exit
 from localai.approvals.policy import LEVELS
 from localai.cli.answer import Thoughts, answer
 from localai.cli.call import Call, Json, is_terminal, noun
-from localai.cli.console import json_text, linked, note, print_json
+from localai.cli.console import linked, note, print_json
 from localai.cli.exits import report
 from localai.cli.inline import person
 from localai.cli.repl import Repl
 from localai.core.errors import Invalid, Pending
+from localai.core.records import json_text
 
 if TYPE_CHECKING:
     from localai.agent.events import Called, Calling, ChatResult, Event

@@ -3,13 +3,11 @@
 Every string from outside passes through core.escape.visible before it is printed.
 """
 
-import json
 import os
 import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -18,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localai.core.escape import is_hidden, visible
+from localai.core.escape import visible
+from localai.core.records import json_text
 
-_SUSPECT = re.compile("[^\n -~가-힣]")
 # RFC 3986 has no other characters; nothing in it can end the escape sequence around it.
 _ADDRESS = re.compile(r"(?:https?|file)://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,2000}")
 _LAST = 16  # cells that the last column of a table needs: it may fold, the others may not
@@ -41,14 +39,6 @@ def stderr() -> Console:
 def print_json(record: object) -> None:
     """One JSON document on stdout; characters that a terminal would obey are escaped."""
     print(json_text(record, indent=2 if sys.stdout.isatty() else None))
-
-
-def json_text(record: object, *, indent: int | None = None) -> str:
-    """A record as JSON text, safe to print."""
-    text = json.dumps(record, ensure_ascii=False, indent=indent, default=_plain)
-    return _SUSPECT.sub(
-        lambda found: json.dumps(found[0])[1:-1] if is_hidden(found[0]) else found[0], text
-    )
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
@@ -154,7 +144,3 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _plain(value: object) -> object:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)

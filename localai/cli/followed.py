@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from localai.cli.console import json_text, print_line
+from localai.cli.console import print_line
 from localai.cli.exits import record, report
 from localai.core.errors import LocalaiError
+from localai.core.records import json_text
 
 if TYPE_CHECKING:
     from localai.rag.records import WatchRun

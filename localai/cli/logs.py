@@ -8,10 +8,11 @@ import typer
 from rich.text import Text
 
 from localai.cli.call import Call, Json, noun
-from localai.cli.console import json_text, note, print_line, stdout
+from localai.cli.console import note, print_line, stdout
 from localai.core.clock import rfc3339, seconds
 from localai.core.escape import visible
 from localai.core.log_reader import Line, Wanted
+from localai.core.records import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -34,6 +34,7 @@ NOUNS = {
     "users": "Who may use this home.",
     "roles": "What users may do.",
     "keys": "API keys: who calls from elsewhere.",
+    "serve": "Serve this home over HTTP until Ctrl-C.",
     "mcp": "Tools for other programs, and theirs for us, by the Model Context Protocol.",
     "audit": "Read and prove the audit.",
     "logs": "Show what this home's processes did, newest last.",

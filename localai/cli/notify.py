@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, noun
-from localai.cli.console import ago, json_text, note, print_fields, print_line, print_table
+from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.core.errors import Invalid
+from localai.core.records import json_text
 
 if TYPE_CHECKING:
     from localai.core.records import Page

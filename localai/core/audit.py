@@ -8,7 +8,7 @@ the transaction of the change that it records; the anchor follows once that is o
 import hmac
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,13 @@ _RAISE_EPOCH = sa.update(epochs).values(epoch=epochs.c.epoch + 1)
 _MAX_ANCHOR = 256
 # Not ORDER BY and LIMIT: SQLAlchemy takes longer for a limit than SQLite for the row.
 _NEWEST = sa.select(sa.func.max(audit_table.c.seq)).scalar_subquery()
+_LAST = sa.select(sa.func.max(audit_table.c.seq))
+_AFTER = (
+    sa.select(audit_table.c.body)
+    .where(audit_table.c.seq > sa.bindparam("seq", type_=sa.BigInteger))
+    .order_by(audit_table.c.seq)
+    .limit(sa.bindparam("limit"))
+)
 _TAIL = sa.select(audit_table.c.seq, audit_table.c.mac).where(audit_table.c.seq == _NEWEST)
 _APPEND = sa.insert(audit_table)
 _COUNT = sa.select(sa.func.count()).select_from(audit_table)
@@ -212,6 +219,17 @@ class Audit:
             message = f"no audit entry {seq}"
             raise NotFound(message, hint="ai audit list")
         return _entry(body)
+
+    def newest(self) -> int:
+        """The sequence of the newest entry; 0 where there is none."""
+        with self._database.read() as connection:
+            return connection.scalar(_LAST) or 0
+
+    def after(self, seq: int, limit: int) -> Sequence[Entry]:
+        """The entries after that sequence, oldest first, at most `limit`."""
+        with self._database.read() as connection:
+            bounds = {"seq": seq, "limit": limit}
+            return [_entry(body) for body in connection.scalars(_AFTER, bounds)]
 
     def verify(self) -> Verification:
         """Recompute every MAC from the first row and compare the end with the anchor."""

@@ -4,7 +4,9 @@ A wall clock can be set back. A deadline that carries the boot id and a monotoni
 the wall time stays in the past once it has passed.
 """
 
+import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
@@ -14,6 +16,11 @@ from pathlib import Path
 from localai.core.errors import Invalid
 
 _DIGITS = 9
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
+    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 _LONGEST = 36_500 * 86_400  # beyond a hundred years, moments have no date
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -100,6 +107,14 @@ def seconds(text: str) -> int:
     if (span := int(number) * _UNITS[unit]) > _LONGEST:
         raise Invalid(f"{text!r} is longer than a hundred years", hint="write it as 7d or 52w")
     return span
+
+
+def moment(text: str) -> int:
+    """Read a moment as RFC 3339 has it, in microseconds; Invalid for anything else."""
+    if found := _MOMENT.fullmatch(text):
+        with suppress(ValueError, OverflowError):  # of a day that there is not
+            return (datetime.fromisoformat(found[0].upper()) - _EPOCH) // timedelta(microseconds=1)
+    raise Invalid(f"{text!r} is not a moment", hint="write it as 2026-11-22T09:30:00Z")
 
 
 def rfc3339(microseconds: int | None) -> str | None:

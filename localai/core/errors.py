@@ -3,6 +3,7 @@
     LocalaiError
     ├── Invalid        bad input, wrong usage
     ├── Denied         role or policy says no
+    │   └── TooOften   or the rate does; it says when to come back
     ├── NotFound       no such thing
     ├── Conflict       already decided, stale, locked
     ├── Unavailable    no model, no database, no key
@@ -48,6 +49,14 @@ class Denied(LocalaiError):
     """You may not do this."""
 
     category = "denied"
+
+
+class TooOften(Denied):
+    """You did this too often; `wait_s` says in how many seconds you may again."""
+
+    def __init__(self, message: str, *, wait_s: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.wait_s = wait_s
 
 
 class NotFound(LocalaiError):

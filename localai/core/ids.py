@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from localai.core.errors import Invalid, NotFound
 
 _PREFIX = re.compile(r"[0-9a-f]{4,32}")
+_WHOLE = re.compile(r"[0-9a-f]{16}")
 
 
 def new_id() -> str:
     """16 random hexadecimal digits."""
     return secrets.token_hex(8)
+
+
+def is_id(text: str) -> bool:
+    """Tell whether the text is an id, whole."""
+    return bool(_WHOLE.fullmatch(text))
 
 
 def check_prefix(prefix: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from localai.core.clock import Clock
 
 _PROC = Path("/proc")
+_ELSEWHERE = "elsewhere"
 _STATE, _STARTED = 0, 19  # in PID/stat, counted after the command's name
 
 
@@ -19,8 +20,15 @@ def mine(clock: Clock) -> str:
     return f"{clock.boot_id} {pid} {_start(pid)}"
 
 
+def elsewhere(name: str) -> str:
+    """The lease of somebody whose process is not ours to see: it never reads as dead."""
+    return f"{_ELSEWHERE} {name}"
+
+
 def is_dead(lease: str, clock: Clock) -> bool:
     """Tell whether the process of the lease is gone."""
+    if lease.startswith(f"{_ELSEWHERE} "):
+        return False
     boot_id, pid, started = lease.rsplit(" ", 2)
     return boot_id != clock.boot_id or _start(int(pid)) != started
 

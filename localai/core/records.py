@@ -1,10 +1,15 @@
-"""Records that every room uses."""
+"""Records that every room uses, and their one spelling as JSON."""
 
+import json
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Generic, TypeVar
 
 from localai.core.errors import Invalid
+from localai.core.escape import is_hidden
+
+_SUSPECT = re.compile("[^\n -~가-힣]")
 
 T = TypeVar("T")
 
@@ -28,3 +33,15 @@ def page_of(
     start = names.index(cursor) + 1 if cursor is not None else 0
     shown = tuple(items[start : start + limit])
     return Page(shown, len(items), name(shown[-1]) if items[start + limit :] else None)
+
+
+def json_text(record: object, *, indent: int | None = None) -> str:
+    """A record as JSON text, wherever it is shown; what a terminal would obey is escaped."""
+    text = json.dumps(record, ensure_ascii=False, indent=indent, default=_plain)
+    return _SUSPECT.sub(
+        lambda found: json.dumps(found[0])[1:-1] if is_hidden(found[0]) else found[0], text
+    )
+
+
+def _plain(value: object) -> object:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)

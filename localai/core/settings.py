@@ -246,6 +246,7 @@ NOTIFY_ESCALATE_TO = Key(
 METRICS_PORT = Key(
     "metrics.port", "0", _whole(0, 65535), "Where figures are published on this machine; 0 is not"
 )
+SERVER_PORT = Key("server.port", "8020", _whole(0, 65535), "Where `ai serve` listens; 0 is any")
 LOG_LEVEL = Key(
     "log.level",
     "info",
@@ -307,6 +308,8 @@ KEYS: dict[str, Key[Any]] = {
         NOTIFY_SLACK_CHANNEL,
         NOTIFY_WEBHOOK_URL,
         NOTIFY_APPRISE_ENABLED,
+        METRICS_PORT,
+        SERVER_PORT,
         LOG_LEVEL,
         LOG_FILE,
     )

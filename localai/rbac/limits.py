@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert
 from localai.core.audit import Audit
 from localai.core.clock import Clock
 from localai.core.db import Database
-from localai.core.errors import Denied
+from localai.core.errors import TooOften
 from localai.core.rate import Rate
 from localai.rbac.permissions import Actor
 from localai.rbac.tables import rate_buckets as b
@@ -39,7 +39,7 @@ class Limits:
         self._rate = allowed
 
     def take(self, actor: Actor, tool: str) -> None:
-        """Take one call from the user's bucket of the tool; Denied, with the wait, if it is empty.
+        """Take one call from the user's bucket of the tool; TooOften if it is empty.
 
         The first refusal in a row is audited, so that a flood leaves one row and not a thousand.
         """
@@ -59,11 +59,12 @@ class Limits:
             if refused == 1:
                 self._note(connection, actor, tool)
         if refused:
+            wait_s = -(-wait // _SECOND)
             message = (
                 f"{actor.user_id} may call {tool} {self._rate.words}, and has; "
-                f"try again in {-(-wait // _SECOND)} s"
+                f"try again in {wait_s} s"
             )
-            raise Denied(message, hint="ai config get rate_limits.calls")
+            raise TooOften(message, wait_s=wait_s, hint="ai config get rate_limits.calls")
 
     def _note(self, connection: sa.Connection, actor: Actor, tool: str) -> None:
         details = {"rate": self._rate.words, "kind": actor.kind}

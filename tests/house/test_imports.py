@@ -22,6 +22,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {
     "alembic",
     "apprise",
+    "fastapi",
     "fastembed",
     "gguf",
     "httpcore",
@@ -54,11 +55,19 @@ HEAVIER_THAN_HELP = {"cryptography", "psutil", "pysqlite3", "sqlalchemy", "sqlit
 WRAPPED = {
     "alembic": {"migrations"},
     "anyio": {
-        f"agent/mcp/{name}.py"
-        for name in ("client", "connections", "http", "pipe", "server", "stdio", "stop")
+        *(f"agent/mcp/{name}.py" for name in ("client", "connections", "http", "pipe")),
+        *("agent/mcp/server.py", "agent/mcp/stdio.py", "core/serving.py", "core/stop.py"),
+        *(f"api/{name}.py" for name in ("application", "approvals", "bounds", "server", "waits")),
     },
     "apprise": {"notify/apprise_urls.py"},
     "cryptography": {"core/vault.py"},
+    "fastapi": {
+        f"api/{name}.py"
+        for name in (
+            *("answers", "application", "approvals", "auth", "bodies", "errors", "health"),
+            *("openapi", "pages", "waits"),
+        )
+    },
     "fastembed": {"rag/embed.py", "rag/rerank.py"},
     "gguf": {"infer/gguf_file.py"},
     "jinja2": {"infer/prompt.py", "notify/message.py"},
@@ -86,11 +95,11 @@ WRAPPED = {
     "qdrant_edge": {"rag/edge.py"},
     "rfc8785": {"core/canonical.py"},
     "sqlite3": {"core/db.py"},
-    "starlette": {"agent/mcp/http.py"},
+    "starlette": {"agent/mcp/http.py", "api/bounds.py", "api/errors.py", "api/ids.py"},
     "tomlkit": {"core/config_file.py"},
     "tree_sitter": {"rag/formats/code.py"},
     "prometheus_client": {"metrics/prometheus.py"},
-    "uvicorn": {"agent/mcp/http.py"},
+    "uvicorn": {"core/serving.py"},
     "watchfiles": {"rag/changes.py"},
 }
 
@@ -106,6 +115,7 @@ DEFERRED = {
     "cli/demo.py": "the demo's room is loaded when the demo runs",
     "cli/doctor.py": "the checks are loaded when the doctor runs",
     "cli/metrics.py": "what redraws the screen is loaded when somebody watches",
+    "cli/serve.py": "the server is loaded when it serves",
     "cli/main.py": "the version is read when it is asked for",
     "core/db.py": "the migrations are loaded when the schema is old",
     "core/secrets.py": "a keyring or a vault is loaded by homes that use it",

@@ -20,7 +20,7 @@ from mcp.server import Server
 from mcp.shared.message import SessionMessage
 
 from localai.agent.mcp.server import Service
-from localai.agent.mcp.stop import until_stopped
+from localai.core.stop import until_stopped
 
 MAX_LINE = 8 << 20
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from localai.core.clock import Clock, Deadline, Hours, rfc3339, seconds
+from localai.core.clock import Clock, Deadline, Hours, moment, rfc3339, seconds
 from localai.core.errors import Invalid
 
 
@@ -77,16 +77,16 @@ def test_one_boot_has_one_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "text"),
+    ("at_us", "text"),
     [
         (0, "1970-01-01T00:00:00.000Z"),
         (1_760_000_000_123_999, "2025-10-09T08:53:20.123Z"),
         (None, None),
     ],
 )
-def test_a_moment_is_written_as_rfc_3339_in_utc(moment: int | None, text: str | None) -> None:
+def test_a_moment_is_written_as_rfc_3339_in_utc(at_us: int | None, text: str | None) -> None:
     """Milliseconds, and a Z; nothing stays nothing."""
-    assert rfc3339(moment) == text
+    assert rfc3339(at_us) == text
 
 
 @pytest.mark.parametrize(
@@ -108,3 +108,40 @@ def test_hours_go_over_midnight() -> None:
     us = lambda moment: int(moment.timestamp() * 1_000_000)  # noqa: E731
     assert hours.over(us(evening)) == us(morning)
     assert hours.over(us(morning)) == us(morning)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01t09:00:00.000001+09:00", 1),
+        ("1969-12-31T23:59:59.5z", -500_000),
+        ("2025-10-09T08:53:20.25-00:30", 1_760_001_800_250_000),
+    ],
+)
+def test_a_moment_is_read_as_rfc_3339_has_it(text: str, expected: int) -> None:
+    """In every zone, to the microsecond."""
+    assert moment(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0",
+        "2025-10-09",
+        "2025-10-09T08:53:20",
+        "2025-10-09 08:53:20Z",
+        "20251009T085320Z",
+        "2025-W41-4T08:53:20Z",
+        "2025-02-30T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "2025-10-09T24:00:00Z",
+        "2025-10-09T08:53:20+99:00",
+        "２025-10-09T08:53:20Z",
+    ],
+)
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    """Nobody should have to guess the zone."""
+    with pytest.raises(Invalid):
+        moment(text)

@@ -42,6 +42,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "notify.batch": ("0", "1m", "90s", "often"),
     "notify.quiet_hours": ("22:00-07:00", "00:00-06:30", "9:00-17:00", "22-7"),
     "notify.escalate_after": ("2m", "90s", "1h", "0"),
+    "metrics.port": ("0", "9464", "65535", "65536"),
+    "server.port": ("0", "8020", "65535", "http"),
     "log.level": ("debug", "info", "error", "loud"),
 }
 

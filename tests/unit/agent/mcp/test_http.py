@@ -7,8 +7,9 @@ import anyio
 import httpx2
 import pytest
 
-from localai.agent.mcp.http import Door, _listening
+from localai.agent.mcp.http import Door
 from localai.core.errors import Denied, Unavailable
+from localai.core.serving import listening
 from localai.rbac.permissions import Actor
 
 KEY = {"Authorization": "Bearer the-key"}
@@ -117,8 +118,8 @@ def test_a_port_that_is_taken_is_told() -> None:
     """With the option that takes another one."""
     refused = pytest.raises(Unavailable, match="cannot be listened on")
     with socket.create_server(("127.0.0.1", 0)) as taken, refused as told:
-        _listening("127.0.0.1", taken.getsockname()[1])
-    assert told.value.hint == "ai mcp serve --http --port N"
+        listening("127.0.0.1", taken.getsockname()[1], hint="ai serve --port N")
+    assert told.value.hint == "ai serve --port N"
 
 
 def test_strangers_are_sent_away_before_a_key_is_looked_at() -> None:

@@ -12,16 +12,19 @@ _AGAIN_S = 0.1
 _PATIENCE = 20  # so often the programs are asked to end, then they are killed
 
 
-async def until_stopped(serve: Callable[[anyio.Event], Awaitable[None]]) -> None:
+async def until_stopped(
+    serve: Callable[[anyio.Event], Awaitable[None]], *, spares_s: float = 0
+) -> None:
     """Serve until that ends; KeyboardInterrupt where it was Ctrl-C that ended it.
 
     The event tells `serve` to end, and is set by `serve` as soon as nobody is there any more.
+    What tools have started may go on for `spares_s` seconds after it.
     """
     ending = anyio.Event()
     told: list[int] = []
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_listen, ending, told)
-        tasks.start_soon(_end_programs, ending)
+        tasks.start_soon(_end_programs, ending, spares_s)
         await serve(ending)
         tasks.cancel_scope.cancel()
     if signal.SIGINT in told:
@@ -35,9 +38,10 @@ async def _listen(ending: anyio.Event, told: list[int]) -> None:
             ending.set()
 
 
-async def _end_programs(ending: anyio.Event) -> None:
+async def _end_programs(ending: anyio.Event, spares_s: float) -> None:
     """End what tools run once that is wanted: their threads end with it, and nothing else does."""
     await ending.wait()
+    await anyio.sleep(spares_s)
     asked = 0
     while True:
         number = signal.SIGTERM if asked < _PATIENCE else signal.SIGKILL

@@ -1,0 +1,1 @@
+"""HTTP doors: one file a noun. They read a request, call one method, show the record."""

@@ -1,0 +1,63 @@
+"""The application: every door, what every request meets first, and what every error becomes."""
+
+from typing import Final
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+
+from localai import __version__
+from localai.api import approvals, errors, health, openapi, pages, waits
+from localai.api.bounds import Bounds
+from localai.api.readiness import Examiner
+from localai.api.seats import Seats
+from localai.app import App
+from localai.core.asgi import Application, Measured, Receive, Scope, Send
+from localai.core.measure import Measures
+from localai.core.metrics import OTHER
+from localai.core.strangers import Strangers
+
+DOORS: Final = (health.router, waits.router, approvals.router, pages.router)
+METRICS: Final = "/metrics"
+MAX_WAITING: Final = 32  # of those that wait for something to happen
+MAX_RUNNING: Final = 3  # of tools at work
+
+
+def made(rooms: App) -> FastAPI:
+    """The doors of a home."""
+    app = FastAPI(
+        title=openapi.TITLE,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.rooms = rooms
+    app.state.examiner = Examiner(rooms)
+    app.state.waiting = Seats(MAX_WAITING)
+    app.state.running = Seats(MAX_RUNNING)
+    app.state.runners = CapacityLimiter(MAX_RUNNING)
+    app.state.routes = [route for door in DOORS for route in door.routes]
+    for door in DOORS:
+        app.include_router(door)
+    errors.install(app)
+    openapi.install(app)
+    return app
+
+
+def served(app: FastAPI, host: str, measures: Measures) -> Application:
+    """The same as a server at `host` serves it: bounded, and counted."""
+    bounded = Bounds(app, Strangers(host))
+    services = {name: Measured(bounded, measures, name, endpoint) for name in ("api", "metrics")}
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        is_scrape = scope["type"] == "http" and scope["path"] == METRICS
+        await services["metrics" if is_scrape else "api"](scope, receive, send)
+
+    return counted
+
+
+def endpoint(scope: Scope) -> str:
+    """What a request asks for, as figures name it: the template of its path."""
+    route = scope.get("route")
+    return getattr(route, "path_format", OTHER)
