@@ -127,9 +127,11 @@ def install(app: FastAPI) -> None:
 def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, LocalaiError)  # noqa: S101 - it is installed for these
     request_id = request.scope[REQUEST_ID]
-    bug = error if error.category == "internal" else None
     fields = {"request_id": request_id, "category": error.category, "message": error.message}
-    log.logger.warning("http.refused", extra={"fields": fields}, exc_info=bug)
+    if status_of(error) < HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.write("http.refused", **fields)
+    else:
+        log.logger.warning("http.failed", extra={"fields": fields}, exc_info=error)
     return problem(error, request_id)
 
 
