@@ -1,12 +1,13 @@
 """The application: every door, what every request meets first, and what every error becomes."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from anyio import CapacityLimiter
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from localai import __version__
-from localai.api import approvals, errors, health, openapi, pages, waits
+from localai.api import approvals, errors, figures, health, openapi, pages, waits
 from localai.api.bounds import Bounds
 from localai.api.readiness import Examiner
 from localai.api.seats import Seats
@@ -17,31 +18,26 @@ from localai.core.metrics import OTHER
 from localai.core.strangers import Strangers
 
 DOORS: Final = (health.router, waits.router, approvals.router, pages.router)
-METRICS: Final = "/metrics"
 MAX_WAITING: Final = 32  # of those that wait for something to happen
 MAX_RUNNING: Final = 3  # of tools at work
 
 
 def made(rooms: App) -> FastAPI:
     """The doors of a home."""
-    app = FastAPI(
-        title=openapi.TITLE,
-        version=__version__,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
-    )
-    app.state.rooms = rooms
+    app = _bare(rooms, DOORS)
     app.state.examiner = Examiner(rooms)
     app.state.waiting = Seats(MAX_WAITING)
     app.state.running = Seats(MAX_RUNNING)
     app.state.runners = CapacityLimiter(MAX_RUNNING)
-    app.state.routes = [route for door in DOORS for route in door.routes]
-    for door in DOORS:
-        app.include_router(door)
     errors.install(app)
     openapi.install(app)
+    return app
+
+
+def published(rooms: App) -> FastAPI:
+    """The figures of a home and nothing else, without a key."""
+    app = _bare(rooms, (figures.router,))
+    errors.install(app)
     return app
 
 
@@ -51,10 +47,27 @@ def served(app: FastAPI, host: str, measures: Measures) -> Application:
     services = {name: Measured(bounded, measures, name, endpoint) for name in ("api", "metrics")}
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-        is_scrape = scope["type"] == "http" and scope["path"] == METRICS
+        is_scrape = scope["type"] == "http" and scope["path"] == figures.PATH
         await services["metrics" if is_scrape else "api"](scope, receive, send)
 
     return counted
+
+
+def _bare(rooms: App, doors: Sequence[APIRouter]) -> FastAPI:
+    """Without the pages that FastAPI brings, which load from elsewhere."""
+    app = FastAPI(
+        title=openapi.TITLE,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.rooms = rooms
+    app.state.routes = [route for door in doors for route in door.routes]
+    for door in doors:
+        app.include_router(door)
+    return app
 
 
 def endpoint(scope: Scope) -> str:

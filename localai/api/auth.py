@@ -22,7 +22,7 @@ _HEADER = APIKeyHeader(
 )
 
 
-def rooms(request: Request) -> App:
+async def rooms(request: Request) -> App:
     """The rooms of the home that is served."""
     found: App = request.app.state.rooms
     return found

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from localai.api.answers import shown
 from localai.api.auth import Caller, Rooms, caller
 from localai.api.described import problems, record
+from localai.api.figures import MEDIA_TYPE, PATH
 from localai.api.readiness import Examiner, Readiness
 from localai.core.strangers import has_key
 from localai.rbac.permissions import Actor
 
 router = APIRouter(tags=["health"], default_response_class=Response)
-_FIGURES = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def _somebody(request: Request, found: Rooms) -> Actor | None:
@@ -50,11 +50,11 @@ def ready(request: Request, somebody: Anybody) -> Response:
 
 
 @router.get(
-    "/metrics",
+    PATH,
     operation_id="metrics",
     summary="Figures, as Prometheus reads them",
-    responses=problems(401, 403) | {200: {"content": {_FIGURES: {"schema": {"type": "string"}}}}},
+    responses=problems(401, 403) | {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}},
 )
 def metrics(actor: Caller, rooms: Rooms) -> Response:
     """For keys that may read the audit (`audit:read`)."""
-    return Response(rooms.exposition.text(actor), media_type=_FIGURES)
+    return Response(rooms.exposition.text(actor), media_type=MEDIA_TYPE)

@@ -42,14 +42,22 @@ class Examiner:
         self._until = 0.0
 
     def look(self) -> Readiness:
-        """How everything stands, as of the last few seconds."""
-        with self._lock:
+        """How everything stands, as of the last few seconds.
+
+        One looks at a time: whoever comes meanwhile is told what was found before.
+        """
+        last = self._found
+        if not self._lock.acquire(blocking=last is None) and last is not None:
+            return last
+        try:
             if self._found is None or monotonic() >= self._until:
                 checks = (_database, _models, _index, _notifications)
                 found = tuple(self._made(check) for check in checks)
                 self._found = Readiness(all(each.state != "failed" for each in found), found)
                 self._until = monotonic() + _FRESH_S
             return self._found
+        finally:
+            self._lock.release()
 
     def _made(self, check: Callable[[App], tuple[State, str]]) -> Dependency:
         name = check.__name__.removeprefix("_")

@@ -9,10 +9,12 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from localai.api.application import made, served
+from localai.api.application import made, published, served
 from localai.api.bounds import MAX_REQUESTS
+from localai.api.figures import PATH
 from localai.app import App
 from localai.core import log
+from localai.core import settings as keys
 from localai.core.errors import Denied, LocalaiError
 from localai.core.serving import Bounds, Encryption, address_of, listening, serve
 from localai.core.stop import until_stopped
@@ -21,6 +23,7 @@ from localai.core.strangers import is_loopback
 HOST: Final = "127.0.0.1"
 THREADS: Final = 6  # rooms are synchronous, and the database lends 15 connections in all
 ENDING_S: Final = 10
+_SCRAPERS: Final = 16
 _SWEEP_S = 1.0
 
 
@@ -42,16 +45,25 @@ def run(rooms: App, place: Place, announce: Callable[[str], None]) -> None:
     touch(rooms)
     listener = listening(place.host, place.port, hint="ai serve --port N")
     _announce(place, address_of(place.host, listener), announce)
+    scraped = _scraped(rooms, announce)
     log.adopt("uvicorn", "starlette", "fastapi", "asyncio")
     rooms.send_in_background()
-    work = partial(serve_home, rooms, place, listener)
+    work = partial(serve_home, rooms, place, listener, scraped=scraped)
     anyio.run(partial(until_stopped, work, spares_s=ENDING_S))
 
 
 async def serve_home(
-    rooms: App, place: Place, listener: socket.socket, ending: anyio.Event
+    rooms: App,
+    place: Place,
+    listener: socket.socket,
+    ending: anyio.Event,
+    *,
+    scraped: socket.socket | None = None,
 ) -> None:
-    """Serve on the socket until `ending` is set; meanwhile write down what is over."""
+    """Serve on the socket until `ending` is set; meanwhile write down what is over.
+
+    Where there is another socket to be `scraped`, figures are published on it without a key.
+    """
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     app = made(rooms)
     app.state.ending = ending
@@ -59,6 +71,9 @@ async def serve_home(
     bounds = Bounds(2 * MAX_REQUESTS, ENDING_S)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_sweep, rooms)
+        if scraped is not None:
+            publish = served(published(rooms), HOST, rooms.tally)
+            tasks.start_soon(serve, publish, scraped, ending, Bounds(_SCRAPERS))
         await serve(asgi, listener, ending, bounds, place.encryption)
         tasks.cancel_scope.cancel()
 
@@ -76,6 +91,15 @@ def _announce(place: Place, address: str, announce: Callable[[str], None]) -> No
     announce(f"listening at {url} for who has an API key (ai keys create); Ctrl-C ends it")
     if not (place.encryption or is_loopback(place.host)):
         announce(f"{url} is not encrypted: others on the way can read what is said, and the keys")
+
+
+def _scraped(rooms: App, announce: Callable[[str], None]) -> socket.socket | None:
+    """The socket of `metrics.port`, for this machine alone; None where it is not set."""
+    if not (port := rooms.settings[keys.METRICS_PORT]):
+        return None
+    listener = listening(HOST, port, hint="ai config set metrics.port N")
+    announce(f"figures at http://{address_of(HOST, listener)}{PATH}, without a key")
+    return listener
 
 
 async def _sweep(rooms: App) -> None:

@@ -17,8 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from mail_server import mail_server
 from mcp_clients import key_of, operator
 from terminal import AI, Ai
+from web_server import closed_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "howto" / "api.md"
@@ -77,6 +79,37 @@ def test_control_c_ends_it(ai: Ai) -> None:
     with serving(ai, ends=signal.SIGINT) as (url, process):
         assert httpx.get(f"{url}/health").json() == {"status": "alive"}
     assert process.returncode == 130
+
+
+def test_figures_have_a_port_of_their_own_where_one_is_set(ai: Ai) -> None:
+    """For a scraper without a key, and nothing else is there."""
+    port = closed_port()
+    ai("config", "set", "metrics.port", port)
+    with serving(ai) as (url, _):
+        assert httpx.get(f"{url}/metrics").status_code == 401
+        scraped = httpx.get(f"http://127.0.0.1:{port}/metrics")
+        assert (scraped.status_code, "approval_requests_total" in scraped.text) == (200, True)
+        assert httpx.get(f"http://127.0.0.1:{port}{APPROVALS}").status_code == 404
+        foreign = {"Host": "evil.example"}
+        assert httpx.get(f"http://127.0.0.1:{port}/metrics", headers=foreign).status_code == 421
+
+
+def test_people_are_told_by_the_server_itself(ai: Ai) -> None:
+    """For as long as it lives, and what it is sending ends before it does."""
+    key = {"X-API-Key": key_of(ai, operator(ai))}
+    with mail_server() as post:
+        (ai.home / "config.toml").write_text(
+            f'[notify]\nbatch = "0"\n[notify.smtp]\nhost = "127.0.0.1"\nport = {post.port}\n'
+            'security = "none"\nto = "you@example.org"\n'
+        )
+        with serving(ai) as (url, _):
+            opened = httpx.post(f"{url}{APPROVALS}", json=NEW, headers=key).json()
+            events = f"{url}{APPROVALS}/{opened['id']}/wait?timeout=1"
+            for _ in range(60):
+                if post.taken:
+                    break
+                httpx.get(events, headers=key)
+        assert opened["id"] in str(post.taken[0].parsed["Subject"])
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])

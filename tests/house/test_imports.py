@@ -61,13 +61,7 @@ WRAPPED = {
     },
     "apprise": {"notify/apprise_urls.py"},
     "cryptography": {"core/vault.py"},
-    "fastapi": {
-        f"api/{name}.py"
-        for name in (
-            *("answers", "application", "approvals", "auth", "bodies", "errors", "health"),
-            *("openapi", "pages", "waits"),
-        )
-    },
+    "fastapi": {"api"},
     "fastembed": {"rag/embed.py", "rag/rerank.py"},
     "gguf": {"infer/gguf_file.py"},
     "jinja2": {"infer/prompt.py", "notify/message.py"},
@@ -95,7 +89,7 @@ WRAPPED = {
     "qdrant_edge": {"rag/edge.py"},
     "rfc8785": {"core/canonical.py"},
     "sqlite3": {"core/db.py"},
-    "starlette": {"agent/mcp/http.py", "api/bounds.py", "api/errors.py", "api/ids.py"},
+    "starlette": {"agent/mcp/http.py", "api"},
     "tomlkit": {"core/config_file.py"},
     "tree_sitter": {"rag/formats/code.py"},
     "prometheus_client": {"metrics/prometheus.py"},
