@@ -9,8 +9,9 @@ from localai.core.metrics import Metric
 
 JOB = 'job="localai"'
 SERVED = ('service!="metrics"',)  # being scraped is no service to anybody
-# A streamed answer begins when its model does: TTFTSlow is about those.
-AT_ONCE = (*SERVED, 'endpoint!~".*chat.*"')
+# What models, tools and people take their time for is no wait for us: TTFTSlow is about models,
+# and a call over MCP lasts as long as its tool.
+AT_ONCE = ('service!~"mcp|metrics"', 'endpoint!~".*(completions|embeddings|wait|run|events)"')
 
 # increase() guesses what happened at a window's edges: 2 events can be 2.1, and 3 never 2.5.
 THREE_EVENTS = "> 2.5"

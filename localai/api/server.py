@@ -49,7 +49,8 @@ def run(rooms: App, place: Place, announce: Callable[[str], None]) -> None:
     log.adopt("uvicorn", "starlette", "fastapi", "asyncio")
     rooms.send_in_background()
     work = partial(serve_home, rooms, place, listener, scraped=scraped)
-    anyio.run(partial(until_stopped, work, spares_s=ENDING_S))
+    with log.serving(address_of(place.host, listener)):
+        anyio.run(partial(until_stopped, work, spares_s=ENDING_S))
 
 
 async def serve_home(

@@ -1,5 +1,6 @@
 """A life of real commands, watched by a real Prometheus: panels fill, alerts come and go."""
 
+import re
 import shutil
 import subprocess
 import threading
@@ -114,28 +115,24 @@ class Life:
                 file.write_bytes(whole)
         assert codes == [503] * 12
 
-    def request_waits(self, url: str) -> None:
-        """A call comes while another process holds the database for three seconds."""
+    def request_waits(self) -> None:
+        """It comes while another process holds the database for three seconds."""
         (lock,) = self.ai.home.rglob("localai.lock")
-        version = {"protocolVersion": "2025-06-18", "capabilities": {}}
-        client = {"clientInfo": {"name": "slow", "version": "1"}}
-        headers: dict[str, str] = {}
-        self._post(url, _message("initialize", 1, version | client), headers)
-        call = _message("tools/call", 2, {"name": "list_files", "arguments": {"path": "."}})
-        with subprocess.Popen(["flock", str(lock), "sleep", "3"]):
-            time.sleep(0.3)
-            assert self._post(url, call, headers) == 200
+        deploy = {"tool_name": "deploy", "arguments": {}}
+        with self.ai.start("serve", "--port", 0) as server:
+            assert server.stderr is not None
+            url = re.findall(r"http://\S+", server.stderr.readline())[0]
+            with subprocess.Popen(["flock", str(lock), "sleep", "3"]):
+                time.sleep(0.3)
+                assert self._post(f"{url}/api/v1/approvals", deploy) == 201
+            time.sleep(1.5)  # until it is counted
+            server.terminate()
+        listed = self.ai("approvals", "list", "--tool", "deploy", "-q")
+        assert self.ai("approvals", "cancel", *listed.out.split()).code == 0
 
-    def _post(self, url: str, body: object, session: dict[str, str] | None = None) -> int:
-        headers = {**mcp_clients.ACCEPTS, "Authorization": f"Bearer {self.key}", **(session or {})}
-        answer = httpx.post(url, json=body, headers=headers, timeout=30)
-        if session is not None and (found := answer.headers.get("mcp-session-id")):
-            session |= {"mcp-session-id": found, "mcp-protocol-version": "2025-06-18"}
-        return answer.status_code
-
-
-def _message(method: str, number: int, params: object) -> dict[str, object]:
-    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+    def _post(self, url: str, body: object) -> int:
+        headers = {**mcp_clients.ACCEPTS, "Authorization": f"Bearer {self.key}"}
+        return httpx.post(url, json=body, headers=headers, timeout=30).status_code
 
 
 @contextmanager
@@ -182,13 +179,12 @@ def test_every_panel_fills_and_every_alert_comes_and_goes(life: Life, tmp_path: 
     with ExitStack() as stack:
         stack.enter_context(_exporting(life.ai, port))
         watch = stack.enter_context(observed(tmp_path, targets))
-        mcp = stack.enter_context(mcp_clients.listening(life.ai))
         (forgotten,) = life.ask()
         asked_at = time.monotonic()
         teller = stack.enter_context(life.ai.start("notify", "run"))
         stack.callback(teller.terminate)
         life.is_well()
-        _misfortunes(life, watch, mcp)
+        _misfortunes(life, watch)
         time.sleep(max(0, 181 - (time.monotonic() - asked_at)))
         _fires(watch, "ApprovalWaitingTooLong")
         assert life.ai("approve", forgotten, "-y").code == 0
@@ -212,12 +208,12 @@ def test_every_panel_fills_and_every_alert_comes_and_goes(life: Life, tmp_path: 
     assert not urgent & {"DiskNearlyFull", "ApprovalRequestTimeout", "TTFTSlow"}
 
 
-def _misfortunes(life: Life, watch: Observed, mcp: str) -> None:
+def _misfortunes(life: Life, watch: Observed) -> None:
     """One after the other, each until somebody was told."""
     _fires(watch, "DiskNearlyFull", "GPUMemoryHigh")
     life.requests_fail()
     _fires(watch, "HighErrorRate", "RequestsBudgetBurn")
-    life.request_waits(mcp)
+    life.request_waits()
     _fires(watch, "HighLatency")
     refused = life.ask(5)
     assert life.ai("reject", *refused).code == 0
