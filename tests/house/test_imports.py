@@ -64,8 +64,8 @@ WRAPPED = {
     "fastapi": {
         f"api/{name}.py"
         for name in (
-            *("answers", "application", "approvals", "auth", "bodies", "errors", "health"),
-            *("openapi", "pages", "waits"),
+            *("answers", "application", "approvals", "auth", "bodies", "errors", "figures"),
+            *("health", "openapi", "pages", "waits"),
         )
     },
     "fastembed": {"rag/embed.py", "rag/rerank.py"},
