@@ -70,8 +70,8 @@ def test_what_is_under_way_is_answered_before_it_ends(ai: Ai) -> None:
 
 def _until_waiting(url: str, key: dict[str, str]) -> None:
     """The server answers in turn: after this the request before has been read."""
-    for _ in range(20):
-        assert httpx.get(f"{url}/ready", headers=key).status_code == 200
+    for _ in range(5):
+        assert httpx.get(f"{url}{APPROVALS}", headers=key).status_code == 200
 
 
 def test_control_c_ends_it(ai: Ai) -> None:
@@ -94,6 +94,7 @@ def test_figures_have_a_port_of_their_own_where_one_is_set(ai: Ai) -> None:
         assert httpx.get(f"http://127.0.0.1:{port}/metrics", headers=foreign).status_code == 421
 
 
+@pytest.mark.prove
 def test_people_are_told_by_the_server_itself(ai: Ai) -> None:
     """For as long as it lives, and what it is sending ends before it does."""
     key = {"X-API-Key": key_of(ai, operator(ai))}
