@@ -122,10 +122,11 @@ class Life:
         with self.ai.start("serve", "--port", 0) as server:
             assert server.stderr is not None
             url = re.findall(r"http://\S+", server.stderr.readline())[0]
+            assert self._post(f"{url}/api/v1/approvals", deploy) == 201
+            time.sleep(3)  # the first one begins the series, and is counted and scraped meanwhile
             with subprocess.Popen(["flock", str(lock), "sleep", "3"]):
                 time.sleep(0.3)
                 assert self._post(f"{url}/api/v1/approvals", deploy) == 201
-            time.sleep(1.5)  # until it is counted
             server.terminate()
         listed = self.ai("approvals", "list", "--tool", "deploy", "-q")
         assert self.ai("approvals", "cancel", *listed.out.split()).code == 0
