@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localai.core import redact
+from localai.core import log, redact
 from localai.core.audit import Audit
 from localai.core.clock import Clock
 from localai.core.db import Database
@@ -56,7 +56,8 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("LOCALAI_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
-    monkeypatch.setattr(redact, "_known", set())
+    monkeypatch.setattr(redact, "_known", [])
+    monkeypatch.setattr(log, "is_strict", True)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ A tool call goes through the runner alone; a refusal is an answer that the model
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from localai.agent import window
 from localai.agent.calls import Calls
@@ -28,6 +28,7 @@ from localai.agent.repair import mended
 from localai.agent.runner import Runner
 from localai.agent.turn import Budget, Progress, Proposed, Request
 from localai.approvals.gate import Gate
+from localai.core import log
 from localai.core.measure import Measures, operation
 from localai.core.metrics import REMOVED_CITATIONS
 from localai.infer.engine import (
@@ -83,12 +84,15 @@ class Agent:
         the turn with its id in `pending`; the next turn of the conversation takes it up.
         """
         with operation(self._measures, "chat"):
-            yield from self._turn(actor, request, engine, gate)
+            self._require(actor, "chat:use")
+            session = self.session(actor, request.session, request.text)
+            turn = Progress(session)
+            yield from log.steps_about(self._turn(actor, turn, request, engine, gate), session)
 
-    def _turn(self, actor: Actor, request: Request, engine: Engine, gate: Gate) -> Generator[Event]:
-        self._require(actor, "chat:use")
-        session = self.session(actor, request.session, request.text)
-        turn = Progress(session)
+    def _turn(
+        self, actor: Actor, turn: Progress, request: Request, engine: Engine, gate: Gate
+    ) -> Generator[Event]:
+        session = turn.session
         yield from self._calls.settle(actor, turn, gate, engine)
         engine.recall(session)
         if request.text is not None:
@@ -108,6 +112,7 @@ class Agent:
                 called = self._calls.make(actor, turn, proposed, request.leave, gate, engine)
                 turn.calls.append(called)
                 yield called
+        _log(turn, engine.name)
         if request.shape is not None and not turn.pending:
             request.shape.check(turn.text)
         yield _result(turn, request, engine.name)
@@ -244,6 +249,11 @@ def _result(turn: Progress, request: Request, model: str) -> ChatResult:
     cited = numbers(turn.text)
     passages = tuple(passage for passage in turn.passages if passage.n in cited)
     return GroundedResult(*done, turn.usage, passages)
+
+
+def _log(turn: Progress, model: str) -> None:
+    counts = {"calls": len(turn.calls), "pending": len(turn.pending)}
+    log.write("chat.answered", model=model, **asdict(turn.usage), **counts)
 
 
 def _is_acting(request: Request, engine: Engine) -> bool:

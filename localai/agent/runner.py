@@ -17,6 +17,7 @@ from localai.approvals.repeats import Once
 from localai.approvals.rules import Rule, Subject
 from localai.approvals.service import Approvals
 from localai.approvals.standing import Scope, Standing
+from localai.core import log
 from localai.core.canonical import canonical, parse_object
 from localai.core.errors import Conflict, Denied, Invalid, LocalaiError, NotFound
 from localai.core.files import real
@@ -182,7 +183,9 @@ class Runner:
         if verdict.effect == "ask":
             with self._told(actor, name):
                 opened = self._approvals.open(actor, proposal)
-            return self._claimed(actor, gate.decide(opened).id)
+            with log.about(approval=opened.id):
+                decided = gate.decide(opened)
+            return self._claimed(actor, decided.id)
         return ToolOutcome(self._unasked(actor, tool, proposal, verdict), None)
 
     def propose(
@@ -266,7 +269,8 @@ class Runner:
         self._require(actor, "tools:run")
         approval = self._approvals.latest(actor, self._approvals.get(actor, prefix).id)
         if approval.status == "pending":
-            approval = gate.decide(approval)
+            with log.about(approval=approval.id, session=approval.session):
+                approval = gate.decide(approval)
         if approval.status in _RAN:
             is_ok = approval.status == "succeeded"
             text = f"{approval.status}: {approval.outcome}"
@@ -320,6 +324,10 @@ class Runner:
 
     def _claimed(self, actor: Actor, approval_id: str) -> ToolOutcome:
         """State the stored call anew, claim it, and run exactly what is stored."""
+        with log.about(approval=approval_id, session=actor.session):
+            return self._run_claimed(actor, approval_id)
+
+    def _run_claimed(self, actor: Actor, approval_id: str) -> ToolOutcome:
         stored = self._approvals.action(actor, approval_id)
         if elsewhere.is_elsewhere(stored):
             message = f"{stored.tool} is another system's: it does it there, and says how it ended"

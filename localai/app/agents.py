@@ -225,11 +225,12 @@ class WithAgents(WithModels):
         service = Service(who, calls, shelf, self.runner, self.rbac.permissions, wait_s=wait_s)
         self.database.version()  # opened here, where there is one thread
         log.adopt("mcp", "uvicorn", "starlette", "asyncio")
-        if address is None:
-            stdio.serve(service)
-        else:
-            authenticate = self.api_keys.authenticate
-            http.serve(service, authenticate, *address, announce, self.tally)
+        with log.serving("{}:{}".format(*address) if address else "stdio"):
+            if address is None:
+                stdio.serve(service)
+            else:
+                authenticate = self.api_keys.authenticate
+                http.serve(service, authenticate, *address, announce, self.tally)
 
     def request(  # noqa: PLR0913 - one an option of a chat
         self,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from localai.core.audit import Audit
     from localai.core.clock import Clock
     from localai.core.db import Database
+    from localai.core.log_reader import Tail
     from localai.core.secrets import Secrets
     from localai.core.tally import Tally
     from localai.rag.rerank import Reranker
@@ -63,15 +64,15 @@ class Ground:
     def _read_settings(self) -> None:
         self.settings = Settings(self.directories.config_file, flags=self._flags)
 
-    def keep_log(self) -> None:
-        """Write this process's log into this home."""
+    def keep_log(self, command: str | None = None) -> None:
+        """Write this process's log into this home; `command` is the noun and verb that began it."""
         from localai.core import log
 
         try:
             level = self.settings[keys.LOG_LEVEL]
         except Invalid:  # `ai config check` tells; the command that mends it must still run
             level = keys.LOG_LEVEL.default
-        log.configure(self._log_file, level)
+        log.configure(self._log_file, level, command)
 
     @cached_property
     def clock(self) -> "Clock":
@@ -211,6 +212,15 @@ class Ground:
     @property
     def _log_file(self) -> Path:
         return self.settings[keys.LOG_FILE] or self.directories.logs / "localai.log"
+
+    def logs(self, actor: "Actor") -> "Tail":
+        """What every process of this home logged."""
+        from localai.core.log_reader import Tail
+
+        self.rbac.require(actor, "audit:read")
+        self.tally.flush()
+        self.database.close()  # whoever follows for days holds nothing open
+        return Tail(self._log_file)
 
     @property
     def _anchor(self) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from localai.app.documents import WithDocuments
@@ -86,7 +87,6 @@ class WithModels(WithDocuments):
         return Server(url, key=key, timeout_s=timeout)
 
     def _load(self, actor: "Actor", name: str, warn: Callable[[str], None]) -> "Engine":
-        from localai.core.measure import timed
         from localai.core.metrics import MODEL_LOAD
         from localai.infer.cost import counted
 
@@ -98,10 +98,11 @@ class WithModels(WithDocuments):
             remote = Remote(name, self.server, self.settings[keys.ENGINE_CONTEXT] or 0)
             remote.spent = counted(self.tally, name, remote.context)
             return remote
-        with timed(self.tally, MODEL_LOAD, name):
-            local = self.local.load(actor, name, warn)
-        local.spent = counted(self.tally, name, local.context)
-        return local
+        local, started = self.local, perf_counter()
+        loaded = local.load(actor, name, warn)
+        self.tally.observe(MODEL_LOAD, perf_counter() - started, name)
+        loaded.spent = counted(self.tally, name, loaded.context)
+        return loaded
 
     @cached_property
     def local(self) -> "Local":

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from localai.approvals import rows
 from localai.approvals.ledger import Ledger
 from localai.approvals.records import Approval, Decision, Vote, truth
+from localai.core import log
 from localai.core.clock import rfc3339
 from localai.core.errors import Conflict, Denied, Invalid
 from localai.rbac.permissions import Actor
@@ -44,7 +45,8 @@ class Decisions:
         """Approve or reject the action whose digest begins with `seen`, and count the vote."""
         with self._ledger.database.transaction() as connection:
             row = self._ledger.at(connection, prefix, "pending")
-            decided = self._decided(connection, row, answer, whole(seen, row))
+            with log.about(approval=row.id, session=row.session):
+                decided = self._decided(connection, row, answer, whole(seen, row))
         return rows.approval_of(*decided)  # while others write
 
     def amend(self, row: Any, new: Mapping[str, Any], answer: Answer, seen: str) -> Approval:

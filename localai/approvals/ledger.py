@@ -8,6 +8,7 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from localai.approvals import rows
 from localai.approvals.records import Approval, stale, truth
+from localai.core import log
 from localai.core.audit import Audit
 from localai.core.clock import Clock
 from localai.core.counters import count
@@ -49,8 +50,9 @@ class Ledger:
     def at(self, connection: sa.Connection, prefix: str, status: str) -> Any:
         """The row that the prefix names, which has this status; else the truth about it."""
         row = self._named(connection, prefix, status)
-        if row.status != status:
-            raise truth(self.record(connection, row.id))
+        with log.about(approval=row.id, session=row.session):
+            if row.status != status:
+                raise truth(self.record(connection, row.id))
         return row
 
     def record(self, connection: sa.Connection, approval_id: str) -> Approval:
@@ -105,7 +107,8 @@ class Ledger:
             "replaces": row["replaces"],
             "receipt": receipt,
         }
-        self.note_call(connection, "approval.requested", actor.signature, row["id"], details)
+        with log.about(approval=row["id"], session=row["session"]):
+            self.note_call(connection, "approval.requested", actor.signature, row["id"], details)
         self._tell(connection, "approval.requested", actor.signature, row)
 
     def note(
@@ -117,7 +120,8 @@ class Ledger:
         **details: Any,
     ) -> None:
         """Audit what happened to the row, in the same transaction."""
-        self.note_call(connection, event, actor, row.id, action_of(row) | details)
+        with log.about(approval=row.id, session=row.session):
+            self.note_call(connection, event, actor, row.id, action_of(row) | details)
         self._tell(connection, event, actor, row, details)
 
     def _tell(

@@ -48,6 +48,7 @@ from localai.rbac.service import Rbac
 
 _POLL_SECONDS = 0.05
 _MOST_NAME = 100
+_RAN = {True: "succeeded", False: "failed", None: "unknown"}
 
 
 class Approvals:
@@ -308,9 +309,9 @@ class Approvals:
     ) -> None:
         """Audit a call that ran without a request, or that the policy refused, and count its end.
 
-        `ok` tells of one that ran whether it went well.
+        `ok` tells of one that ran whether it went well; None where nobody knows.
         """
-        ends = {"tool.denied": "denied", "tool.ran": "succeeded" if ok else "failed"}
+        ends = {"tool.denied": "denied", "tool.ran": _RAN[ok]}
         details = {
             "action_sha256": proposal.action.sha256,
             "risk": proposal.risk.word,

@@ -53,6 +53,7 @@ class Call:
     def __init__(self, ctx: typer.Context, *, json: bool = False, quiet: bool = False) -> None:
         self._root: Root = ctx.obj
         self._closing = ctx.call_on_close
+        self._command = ctx.command_path.removeprefix("ai ")
         self.is_json = json
         self.is_quiet = quiet
 
@@ -62,7 +63,7 @@ class Call:
         root = self._root
         app = App(root.home, flags=root.flags, workspace=root.workspace, acting_as=root.acting_as)
         self._closing(app.close)
-        app.keep_log()
+        app.keep_log(self._command)
         return app
 
     @property

@@ -22,6 +22,7 @@ CODES = {
     "expired": 9,
 }
 INTERRUPTED = 130
+_OURS = {"internal", "unavailable"}  # what whoever typed cannot mend by typing
 
 
 def guard(run: Callable[[], object], argv: list[str]) -> int:  # noqa: PLR0911 - one a kind
@@ -89,6 +90,12 @@ def _log(error: LocalaiError) -> None:
     # Only a command that opened the home has a log to write to; the others pay nothing for it.
     log = sys.modules.get("localai.core.log")
     if log is not None and log.logger.handlers:
-        fields = {"category": error.category, "message": error.message, "causes": error.causes}
+        event = "command.failed" if error.category in _OURS else "command.refused"
+        fields = {
+            "category": error.category,
+            "message": error.message,
+            "causes": error.causes or None,
+        }
         bug = error.__cause__ if error.category == "internal" else None
-        log.logger.error("error", extra={"fields": fields}, exc_info=bug)
+        with log.about(**log.about_of(error)):
+            log.write(event, bug, **fields)

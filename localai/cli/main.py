@@ -37,8 +37,10 @@ NOUNS = {
     "serve": "Serve this home over HTTP until Ctrl-C.",
     "mcp": "Tools for other programs, and theirs for us, by the Model Context Protocol.",
     "audit": "Read and prove the audit.",
+    "logs": "Show what this home's processes did, newest last.",
     "notify": "What people are told: mail, Slack, webhooks.",
     "metrics": "Figures for Prometheus, or how this home stands without it.",
+    "dashboards": "What Grafana and Prometheus load to watch this.",
     "config": "See and change settings.",
     "secrets": "Store secrets outside of settings.",
 }

@@ -2,9 +2,11 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from rich.columns import Columns
 from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _SECONDS = 1.0
 _BAR = 20  # cells
+# Figures of what people allow, and of what they are told.
+_PEOPLE = ("approval", "permission", "notification", "tool")
 _LOW = 0.25  # of a budget
 _FULL = 0.9  # of a resource
 
@@ -42,7 +46,10 @@ def show(look: "Callable[[], Overview]", *, is_json: bool) -> None:
 
 def draw(found: "Overview") -> Group:
     """The whole view."""
-    return Group(_objectives(found), "", _figures(found), "", _machine(found))
+    people = [name for name in found.lately if name.startswith(_PEOPLE)]
+    others = [name for name in found.lately if name not in people]
+    left = Group(_figures(found, others), "", _now(found))
+    return Group(_objectives(found), "", Columns((left, _figures(found, people)), padding=(1, 4)))
 
 
 def _objectives(found: "Overview") -> Table:
@@ -60,15 +67,16 @@ def _objectives(found: "Overview") -> Table:
     return table
 
 
-def _figures(found: "Overview") -> Table:
-    table = _table("", f"SINCE {_clock(found.lately_since)}", f"SINCE {_day(found.window_since)}")
-    for name, lately in found.lately.items():
-        table.add_row(_words(name), _value(name, lately), _value(name, found.window[name]))
+def _figures(found: "Overview", names: Sequence[str]) -> Table:
+    table = _table("SINCE", _clock(found.lately_since), _day(found.window_since))
+    for name in names:
+        lately, window = found.lately[name], found.window[name]
+        table.add_row(_words(name), _value(name, lately), _value(name, window))
     return table
 
 
-def _machine(found: "Overview") -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
+def _now(found: "Overview") -> Table:
+    table = _table("NOW", "")
     for name, value in found.now.items():
         style = "red" if name.startswith(("in_use", "gpu_memory")) and value > _FULL else ""
         table.add_row(_words(name), Text(_value(name, value), style))

@@ -42,15 +42,18 @@ class Measured:
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; a long stream counts when its first byte leaves."""
+        """Pass everything on; an answer counts when its first byte leaves, and its head is none."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _Request(receive, send, lambda *found: self._note(scope, *found))
+        note = lambda *found: self._note(scope, *found)  # noqa: E731 - knows the scope
+        request = _Request(scope["method"], receive, send, note)
         try:
             await self._app(scope, request.receive, request.send)
-        finally:
-            request.end()
+        except BaseException:
+            request.end(FAILED)
+            raise
+        request.end()
 
     def _note(self, scope: Scope, status: int, took: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
@@ -62,11 +65,15 @@ class Measured:
 class _Request:
     """One request: `note` hears once how it was answered, and after how many seconds."""
 
-    def __init__(self, receive: Receive, send: Send, note: Callable[[int, float], None]) -> None:
+    def __init__(
+        self, method: str, receive: Receive, send: Send, note: Callable[[int, float], None]
+    ) -> None:
+        self._method = method
         self._receive = receive
         self._send = send
         self._note = note
         self._started = perf_counter()
+        self._status = FAILED
         self._is_noted = False
         self._has_left = False
 
@@ -79,14 +86,21 @@ class _Request:
     async def send(self, message: Message) -> None:
         """What the client is sent."""
         if message["type"] == "http.response.start":
-            self._end(LEFT if self._has_left else message["status"])
+            self._status = message["status"]
+            if self._is_waited_on(message):
+                self.end()
+        elif message.get("body") or not message.get("more_body"):
+            self.end()
         await self._send(message)
 
-    def end(self) -> None:
-        """The application is done, whether it answered or not."""
-        self._end(LEFT if self._has_left else FAILED)
+    def _is_waited_on(self, message: Message) -> bool:
+        """Whether this is a stream that says something when there is something to say."""
+        kind = dict(message.get("headers", ())).get(b"content-type", b"")
+        return self._method == "GET" and kind.startswith(b"text/event-stream")
 
-    def _end(self, status: int) -> None:
+    def end(self, status: int | None = None) -> None:
+        """The answer begins, or the application is done without one."""
         if not self._is_noted:
             self._is_noted = True
-            self._note(status, perf_counter() - self._started)
+            told = LEFT if self._has_left else status or self._status
+            self._note(told, perf_counter() - self._started)

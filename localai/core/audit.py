@@ -15,13 +15,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from localai.core import log
 from localai.core.canonical import canonical, parse_object
 from localai.core.chain import GENESIS, Verification, mac_of, prove
 from localai.core.clock import Clock, rfc3339
-from localai.core.db import Database, after_commit, is_first, metadata
+from localai.core.db import Database, after_commit, after_release, is_first, metadata
 from localai.core.errors import NotFound, Unavailable
+from localai.core.events import EVENTS
 from localai.core.files import private_dir
-from localai.core.log import logger
 from localai.core.records import Page
 
 audit_table = sa.Table(
@@ -145,6 +146,7 @@ class Audit:
             tail = self._goes_on(connection, tail, actor, subject)
         last = self._append(connection, tail, event, actor, subject, details or {})
         after_commit(connection, lambda: self._write_anchor(last.seq, last.mac))
+        _log(connection, event, last.seq, actor, subject, details or {})
 
     def _goes_on(self, connection: sa.Connection, tail: Any, actor: str, subject: str) -> Any:
         """The end to append to, if it is the one that was written last; else Unavailable."""
@@ -157,7 +159,10 @@ class Audit:
         if anchor is None and tail is not None:
             # An older copy was put back, or the anchor was lost: what was granted then is dead.
             connection.execute(_RAISE_EPOCH)
-            return self._append(connection, tail, "audit.anchor-lost", actor, subject, {})
+            event = "audit.anchor-lost"
+            end = self._append(connection, tail, event, actor, subject, {})
+            _log(connection, event, end.seq, actor, subject, {})
+            return end
         return tail
 
     def _append(  # noqa: PLR0913 - a row
@@ -261,7 +266,7 @@ class Audit:
                 os.close(handle)
         except OSError as error:
             # What it follows is on disk: raising would deny a decision that holds.
-            logger.error("audit.anchor-not-written", exc_info=error)
+            log.write("audit.anchor-not-written", error)
 
 
 @dataclass(frozen=True)
@@ -274,6 +279,22 @@ class _End:
 
 def _is_other(anchor: tuple[int, str], tail: Any) -> bool:
     return anchor[0] == tail.seq and not hmac.compare_digest(anchor[1], tail.mac)
+
+
+def _log(  # noqa: PLR0913 - a row
+    connection: sa.Connection,
+    event: str,
+    seq: int,
+    actor: str,
+    subject: str,
+    details: Mapping[str, Any],
+) -> None:
+    """Log the event as well, once it is on disk, with those details that the catalogue names."""
+    if event in EVENTS:
+        named = {"audit": seq, "actor": actor, "subject": subject, **details}
+        known = (*EVENTS[event].fields, "session", "approval")
+        said = {name: named[name] for name in known if name in named}
+        after_release(connection, log.prepared(event, **said))
 
 
 def _entry(body: str) -> Entry:

@@ -28,6 +28,7 @@ metadata = sa.MetaData()
 _BUSY_MS = 10_000
 _NETWORK_SYSTEMS = frozenset({"9p", "v9fs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs"})
 _AFTER_COMMIT = "localai.after_commit"
+_AFTER_RELEASE = "localai.after_release"
 _ASKED = "localai.asked"
 
 
@@ -47,15 +48,19 @@ class Database:
     def transaction(self) -> Iterator[sa.Connection]:
         """One atomic step of writing; committed at the end, rolled back by any exception."""
         engine = self._open()
+        afterwards: list[Callable[[], None]] = []
         with _translated(), engine.connect() as connection, locked(self._lock):
             immediate = connection.execution_options(localai_immediate=True)
             actions: list[Callable[[], None]] = []
             connection.info[_AFTER_COMMIT] = actions
+            connection.info[_AFTER_RELEASE] = afterwards
             connection.info[_ASKED] = set()
             with immediate.begin():
                 yield immediate
             for action in actions:
                 action()
+        for action in afterwards:
+            action()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -166,6 +171,11 @@ class Database:
 def after_commit(connection: sa.Connection, action: Callable[[], None]) -> None:
     """Run the action once this transaction is on disk, still under the writers' lock."""
     connection.info[_AFTER_COMMIT].append(action)
+
+
+def after_release(connection: sa.Connection, action: Callable[[], None]) -> None:
+    """Run the action once this transaction is on disk, and others can write again."""
+    connection.info[_AFTER_RELEASE].append(action)
 
 
 def is_first(connection: sa.Connection, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Private files: 0600 in 0700 directories, replaced whole or not at all."""
+"""Private files: 0600 in 0700 directories, replaced whole or not at all; and a few for others."""
 
 import fcntl
 import os
@@ -24,9 +24,23 @@ def private_dir(path: Path) -> Path:
 def write_private(path: Path, data: bytes) -> None:
     """Replace the file's content atomically, mode 0600; a crash leaves the old or the new."""
     private_dir(path.parent)
+    _replace(path, data, 0o600)
+
+
+def write_shared(path: Path, data: bytes) -> None:
+    """As `write_private`, but for everybody to read, folders too: for what holds no secret."""
+    missing = [each for each in (path.parent, *path.parent.parents) if not each.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)  # whatever the umask says
+    _replace(path, data, 0o644)
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -20,7 +20,8 @@ class Metric:
     """A figure by its name.
 
     `labels` gives the values that a label can have, or None where anybody may make new ones: of
-    those no more than `MOST_SERIES` are told apart. `buckets` are the upper bounds of a histogram.
+    those no more than `MOST_SERIES` are told apart, and the `likely` ones, where a label has such,
+    are there from the start. `buckets` are the upper bounds of a histogram.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Metric:
     help: str
     labels: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     buckets: tuple[float, ...] = ()
+    likely: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def is_fine(self) -> bool:
@@ -51,11 +53,19 @@ class Metric:
 
         A series that appears with its first event loses that event to whoever counts increases.
         """
-        found = set(seen)
-        for values in (*seen, *(() if None in self.labels.values() else ((),))):
-            known = dict(zip(self.labels, values, strict=False))
-            found |= set(product(*(each or (known[name],) for name, each in self.labels.items())))
-        return found
+        told = [dict(zip(self.labels, values, strict=True)) for values in seen]
+        possible = {
+            name: known or {*self.likely[name], *(each[name] for each in told)}
+            for name, known in self.labels.items()
+            if known or name in self.likely
+        }
+        # Of a label that only strangers fill, what was seen stays with what was seen beside it.
+        bases = told if possible.keys() < self.labels.keys() else [{}]
+        series = (
+            product(*(possible.get(name) or (base[name],) for name in self.labels))
+            for base in bases
+        )
+        return set(seen).union(*series)
 
 
 @dataclass(frozen=True)
@@ -85,8 +95,14 @@ def as_label(value: str) -> str:
     return visible(value[:LONGEST_LABEL])[:LONGEST_LABEL]
 
 
-def _counter(name: str, told: str, **labels: tuple[str, ...] | None) -> Metric:
-    return _listed(Metric(name, "counter", told, labels))
+def _counter(
+    name: str,
+    told: str,
+    *,
+    likely: Mapping[str, tuple[str, ...]] | None = None,
+    **labels: tuple[str, ...] | None,
+) -> Metric:
+    return _listed(Metric(name, "counter", told, labels, likely=likely or {}))
 
 
 def _gauge(name: str, told: str, **labels: tuple[str, ...] | None) -> Metric:
@@ -115,6 +131,7 @@ _QUICK = (0.001, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5,
 _FIRST = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0)
 _DOUBLING = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_STATUSES = ("200", "202", "400", "401", "403", "404", "409", "429", "500", "503")
 _TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 APPROVAL_REQUESTS = _counter(
@@ -139,6 +156,7 @@ APPROVAL_OLDEST = _gauge(
 CHECKS = _counter(
     "rbac_permission_checks_total",
     "Permission checks; several roles of one user are joined by +.",
+    likely={"role": (*ROLES, "none")},
     result=("allowed", "denied"),
     role=None,
 )
@@ -150,6 +168,7 @@ ROLE_MEMBERS = _gauge("localai_rbac_role_members", "Users who hold a role now.",
 HTTP_REQUESTS = _counter(
     "http_requests_total",
     "HTTP requests by how they were answered; 499 where the client left before.",
+    likely={"service": ("mcp",), "status": _STATUSES},
     service=None,
     method=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"),
     status=None,
@@ -235,6 +254,7 @@ REMOVED_CITATIONS = _counter(
 NOTIFICATIONS = _counter(
     "localai_notifications_total",
     "Notices by what came of sending them; a failed one is tried again until it is dead.",
+    likely={"channel": ("mail", "slack", "webhook", "apprise", "terminal")},
     channel=None,
     result=("sent", "failed", "dead"),
 )

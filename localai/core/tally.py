@@ -3,10 +3,10 @@
 import threading
 from collections import Counter, deque
 
+from localai.core import log
 from localai.core.counters import ITSELF, amount, observed, put
 from localai.core.db import Database
 from localai.core.errors import LocalaiError
-from localai.core.log import logger
 from localai.core.metrics import Metric
 
 _SECONDS = 1.0
@@ -86,6 +86,6 @@ class Tally:
                 for (metric, labels, part), by in counts.items():
                     put(connection, metric, labels, part, by)
         except LocalaiError as error:
-            logger.warning("metrics.not-counted", exc_info=error)
+            log.write("metrics.not-counted", error)
             with self._lock:
                 self._counts.update(counts)

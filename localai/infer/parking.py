@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from localai.core import log
 from localai.core.errors import LocalaiError
 from localai.core.files import private_dir
-from localai.core.log import logger
 
 Buffer = bytes | bytearray | memoryview
 
@@ -75,7 +75,7 @@ class Parking:
             self._make_room(self._budget - size, but=conversation)
             self._write(conversation, _MAGIC, mac, head, parked.memory)
         except (OSError, LocalaiError) as error:
-            logger.warning("conversation.not-parked", exc_info=error)
+            log.write("conversation.not-parked", error)
 
     def get(self, conversation: str, fit: str) -> Parked | None:
         """The memory of the conversation for this fit; None where none can be trusted."""
@@ -90,7 +90,7 @@ class Parking:
         except (OSError, LocalaiError):
             return None
         if not is_ours:
-            logger.info("conversation.parked-elsewhere")
+            log.write("conversation.parked-elsewhere")
             self.drop(conversation)
             return None
         with suppress(OSError):

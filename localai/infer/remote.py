@@ -19,8 +19,8 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
+from localai.core import log
 from localai.core.errors import Denied, Invalid, LocalaiError, NotFound, Unavailable
-from localai.core.log import logger
 from localai.infer import answer
 from localai.infer.engine import (
     DEFAULT_SAMPLING,
@@ -411,7 +411,7 @@ def _wait(state: RetryCallState) -> float:
     asked = error.response.headers.get("Retry-After", "") if isinstance(error, _Again) else ""
     usual = wait_exponential_jitter(multiplier=0.5, max=_LONGEST_WAIT)(state)
     wait = min(float(asked), _LONGEST_WAIT) if asked.isdigit() else usual
-    logger.info("engine.retried", extra={"fields": {"wait_s": round(wait, 1)}})
+    log.write("engine.retried", wait_s=round(wait, 1))
     return wait
 
 

@@ -8,11 +8,10 @@ from time import perf_counter
 import sqlalchemy as sa
 
 from localai import __version__
-from localai.core import counters, metrics
+from localai.core import counters, log, metrics
 from localai.core.counters import BUCKET, SUM, Counts
 from localai.core.db import Database
 from localai.core.errors import LocalaiError
-from localai.core.log import logger
 from localai.core.metrics import CATALOGUE, MICRO, Distribution, Metric, Reading
 
 Source = Callable[[sa.Connection], Iterable[Reading]]
@@ -46,7 +45,7 @@ class Collector:
             with self.database.read() as connection:
                 found += self.stored(connection)
         except LocalaiError as error:
-            logger.warning("metrics.unreadable", extra={"fields": {"error": error.message}})
+            log.write("metrics.unreadable", error=error.message)
             found.append(Reading(metrics.COLLECTOR_UP, 0))
         else:
             found.append(Reading(metrics.COLLECTOR_UP, 1))

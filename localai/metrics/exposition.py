@@ -1,17 +1,14 @@
 """Figures as Prometheus reads them: on standard output, in a file, on a port of this machine."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from localai.core.errors import Invalid
+from localai.core.files import write_shared
 from localai.metrics import prometheus
 from localai.metrics.service import READ, Metrics
 from localai.rbac.permissions import Actor
-
-_MODE = 0o644  # whoever collects the file is another user, and there is no secret in it
 
 
 @dataclass(frozen=True)
@@ -26,14 +23,9 @@ class Exposition:
         return prometheus.text(self.metrics.collector.read)
 
     def write(self, actor: Actor, path: Path) -> None:
-        """Replace the file at once, for the textfile collector of node exporter."""
-        data = self.text(actor).encode()
+        """Replace the file at once, for the textfile collector of node exporter: another user."""
         try:
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(file.fileno(), _MODE)
-                file.write(data)
-            Path(name).replace(path)
+            write_shared(path, self.text(actor).encode())
         except OSError as error:
             raise Invalid(f"{path} cannot be written: {error.strerror}") from error
 

@@ -94,7 +94,7 @@ class Announcer:
         try:
             os.posix_spawnp("nice", command, own, file_actions=nothing, setsid=True)
         except OSError as error:  # what is told waits for the next process; the decision stands
-            log.logger.warning("notify.start", extra={"fields": {"error": str(error)}})
+            log.write("notify.start", error=str(error))
 
 
 def is_held(lock: Path) -> bool:

@@ -101,7 +101,7 @@ class Drain:
         try:
             return self.look(names)
         except LocalaiError as error:  # the database may be back at the next look
-            log.logger.warning("notify.look", extra={"fields": {"error": error.message}})
+            log.write("notify.look", error=error.message)
             return Pass(0, (error.message,))
 
     def _take(self, name: str) -> Batch | None:
@@ -118,7 +118,7 @@ class Drain:
             return self._failed(batch, Failure(error.message))
         # A bug in one channel keeps no other from being used, and its notices are not lost.
         except Exception as error:  # noqa: BLE001
-            log.logger.exception("notify.bug")
+            log.write("notify.bug", error)
             return self._failed(batch, Failure(f"a bug in localai: {type(error).__name__}"))
         self._outbox.sent(batch, answer)
         return Pass(1)

@@ -47,7 +47,7 @@ class Templates:
         try:
             return self.strict(message_id, notices)
         except Invalid as error:
-            log.logger.error("notify.template", extra={"fields": {"error": error.message}})
+            log.write("notify.template", error=error.message)
             return self._made(self._shipped, message_id, notices)
 
     def strict(self, message_id: str, notices: Sequence[Notice]) -> Message:

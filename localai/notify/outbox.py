@@ -113,7 +113,8 @@ class Outbox:
             written = {"of": batch.id, "now": self._clock.now_us()}
             done = connection.execute(rows.SENT, written).rowcount
             count(connection, NOTIFICATIONS, batch.channel, "sent", by=done)
-        log.write("notify.sent", channel=batch.channel, message=batch.id, answer=answer)
+        for notice in batch.notices:
+            _log("notify.sent", batch, notice, answer=answer)
 
     def failed(self, batch: Batch, failure: Failure) -> None:
         """Write down why the message was not taken, and when each of its notices is tried again."""
@@ -129,18 +130,9 @@ class Outbox:
             count(connection, NOTIFICATIONS, batch.channel, "failed", by=len(leased))
             dead = sum(row["to_state"] == "dead" for row in returned)
             count(connection, NOTIFICATIONS, batch.channel, "dead", by=dead)
-        log.logger.warning(
-            "notify.failed",
-            extra={
-                "fields": {
-                    "channel": batch.channel,
-                    "message": batch.id,
-                    "tries": max((row.attempts for row in leased), default=0),
-                    "is_permanent": failure.is_permanent,
-                    "error": error,
-                }
-            },
-        )
+        for notice in batch.notices:
+            told = {"tries": notice.attempts, "is_permanent": failure.is_permanent, "error": error}
+            _log("notify.failed", batch, notice, **told)
 
     def _returned(self, row: Any, failure: Failure, wait: float, error: str) -> dict[str, Any]:
         now, asked = self._clock.now_us(), failure.retry_after_s
@@ -178,6 +170,13 @@ class Outbox:
         with self._database.read() as connection:
             found: int | None = connection.scalar(rows.NEXT, {"channels": list(channels)})
         return found
+
+
+def _log(event: str, batch: Batch, notice: Notice, **told: object) -> None:
+    """A line for each notice of a message, so that each is found by its request."""
+    with log.about(approval=notice.approval):
+        kind = {"channel": batch.channel, "notice": notice.event, "message": batch.id}
+        log.write(event, **kind, **told)
 
 
 def _because(failure: Failure) -> str:

@@ -102,7 +102,7 @@ def plan(settings: Settings, file: Path) -> Plan:
     try:
         found: tuple[Route, ...] = routes.read(file)
     except Invalid as error:
-        log.logger.error("notify.routes", extra={"fields": {"error": error.message}})
+        log.write("notify.routes", error=error.message)
         found = (Route(),)
     quiet, escalate_s = settings[keys.NOTIFY_QUIET_HOURS], settings[keys.NOTIFY_ESCALATE_AFTER]
     return Plan(configured(settings), found, quiet, escalate_s)

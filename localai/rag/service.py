@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localai.core import log
 from localai.core.errors import Invalid
 from localai.core.measure import UNMEASURED, Measures, operation
 from localai.core.metrics import REMOVED_CITATIONS
@@ -112,7 +113,9 @@ class Rag:
             check_writable(store, entry)
             index = store.index(entry)
             run = Ingest(self._catalog, entry, index, store.embedder(entry), on_progress, seen)
-            return run.run(targets, exclude)
+            report = run.run(targets, exclude)
+        log.write("rag.indexed", **{**vars(report), "skipped": len(report.skipped)})
+        return report
 
     def query(self, actor: Actor, text: str, *, collection: str = "default", k: int = 5) -> Answer:
         """The `k` best passages for a question; none found is an answer without passages."""

@@ -92,7 +92,7 @@ def test_scrapes_are_answered_until_the_process_is_told_to_end(ai: Ai) -> None:
     ("words", "code"),
     [
         (("--textfile", "x", "--top"), 2),
-        (("--textfile", "nowhere/x"), 2),
+        (("--textfile", "/proc/x"), 2),
         (("--serve", "--port", "70000"), 2),
     ],
 )

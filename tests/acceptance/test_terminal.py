@@ -334,3 +334,13 @@ def test_watching_in_a_pipe_prints_each_change(ai: Ai) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert (first["status"], second["status"]) == ("pending", "rejected")
+
+
+def test_figures_are_drawn_until_somebody_has_seen_enough(ai: Ai) -> None:
+    """On a screen of their own: what was on the terminal before is there again."""
+    with typing(ai, "metrics", "--top") as child:
+        child.expect("Requests are decided")
+        child.expect("approvals waiting")
+        child.sendintr()
+        assert exit_code(child) == 130
+        assert "\x1b[?1049l" in child.before

@@ -126,6 +126,20 @@ def test_models_tell_their_size_and_choice(ai: Ai, with_model: Callable[..., str
     assert ai("models", "info", "scriptd").code == 4
 
 
+def test_what_watches_localai_is_written_out(fresh: Ai) -> None:
+    """Without a home; said are the files and what comes next, and a second time nothing is done."""
+    there = fresh.workspace / "watch here"
+    done = fresh("dashboards", "export", "watch here")
+    assert "wrote ai-suite-overview.json\n" in done.out
+    assert f"next: cd '{there}', then read README.md" in done.err
+    again = fresh("dashboards", "export", there, "--json").json
+    assert (again["folder"], again["written"]) == (str(there), [])
+    assert "compose.yaml" in again["kept"]
+    (there / "compose.yaml").write_text("mine")
+    assert fresh("dashboards", "export", there).code == 5
+    assert not fresh.home.exists()
+
+
 def test_arguments_are_checked_before_anything_happens(ai: Ai) -> None:
     """Numbers are numbers, in their range; words that are missing are asked for."""
     for words in (

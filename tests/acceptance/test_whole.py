@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from terminal import AI, Ai
 
+from localai.metrics import shipped
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -97,6 +99,10 @@ def test_the_wheel_alone_is_the_product(tmp_path: Path) -> None:
     )
     assert shown.returncode == 0, shown.stderr
     assert "Done: wrote 8 bytes to shopping.txt" in shown.stdout
+    export = [place / "bin/ai", "dashboards", "export", tmp_path / "watch"]
+    subprocess.run(export, cwd=tmp_path, env=clean, check=True, capture_output=True)
+    copied = {str(path.relative_to(tmp_path / "watch")) for path in (tmp_path / "watch").rglob("*")}
+    assert {*shipped.files()} <= copied
 
 
 @pytest.mark.prove

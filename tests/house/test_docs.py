@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "localai" / "guide"
 GENERATED = ROOT / "docs" / "cli.md"
 PAGES = sorted(
-    {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *GUIDE.rglob("*.md")} - {GENERATED}
+    {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *GUIDE.rglob("*.md")}.union(
+        {ROOT / "dashboards" / "README.md"}
+    ).difference({GENERATED})
 )
 SOURCES = sorted((ROOT / "localai").rglob("*.py"))
 SAYINGS = ROOT / "training" / "starter" / "phrases"

@@ -12,6 +12,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from localai.core import metrics
+from localai.core.counters import counted
 from localai.core.db import SCHEMA_VERSION, Database, metadata
 from localai.migrations import run
 
@@ -92,6 +94,30 @@ def test_conversations_of_an_older_version_find_their_projects(tmp_path: Path) -
     with database.read() as connection:
         found = connection.exec_driver_sql("SELECT project FROM sessions ORDER BY id").all()
     assert [project for (project,) in found] == [places[0], places[0], ""]
+    database.close()
+
+
+def test_what_an_older_version_did_is_counted(tmp_path: Path) -> None:
+    """So that counts and audit agree from the first day; how some runs ended nobody knows."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'localai.db'}")
+    config = run._config()
+    events = [("tool.ran", "read_file"), ("tool.ran", "read_file"), ("tool.denied", "run_command")]
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0010")
+        connection.exec_driver_sql("INSERT INTO permission_checks VALUES ('denied', 'viewer', 7)")
+        for seq, (event, subject) in enumerate([*events, ("config.changed", "log.level")], 1):
+            body = f'{{"event":"{event}","subject":"{subject}"}}'
+            row = (seq, body, str(seq), str(seq))
+            connection.exec_driver_sql("INSERT INTO audit VALUES (?, ?, ?, ?)", row)
+        connection.exec_driver_sql("INSERT INTO audit VALUES (5, 'no JSON', '5', '5')")
+    engine.dispose()
+    database = Database(tmp_path / "localai.db")
+    assert counted(database, metrics.CHECKS) == [({"result": "denied", "role": "viewer"}, 7)]
+    assert counted(database, metrics.TOOL_RUNS) == [
+        ({"status": "denied", "tool": "run_command"}, 1),
+        ({"status": "unknown", "tool": "read_file"}, 2),
+    ]
     database.close()
 
 

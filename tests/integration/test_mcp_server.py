@@ -4,10 +4,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
@@ -18,6 +21,12 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_clients import by_http, by_stdio, data, key_of, listening, operator, run, text, typed
 from terminal import Ai
+
+from localai.core import counters
+from localai.core.counters import counted
+from localai.core.db import Database
+from localai.core.directories import locate
+from localai.core.metrics import HTTP_REQUESTS
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 
@@ -417,6 +426,45 @@ def test_over_http_only_a_key_that_holds_comes_in(ai: Ai) -> None:
         assert status(own, "x" * (1 << 20) + "x") == 413
         assert status(own, "not json") == 400
         assert status(own) == 200
+
+
+def test_over_http_every_request_is_counted(ai: Ai) -> None:
+    """By method, status and template, those that are refused and those who left among them."""
+    key = {"X-API-Key": key_of(ai, operator(ai))}
+    with listening(ai) as url:
+        for given in (key, {}):
+            httpx2.post(url, headers=clients.ACCEPTS | given, json=INITIALIZE)
+        httpx2.post(url, headers=clients.ACCEPTS | key, content="not json")
+        httpx2.request("BREW", f"{url}/tea?of=5e55", headers=key)
+        _leave(url, key["X-API-Key"])
+    with closing(Database(locate(ai.home).database_file)) as database:
+        found = {tuple(of.values()): n for of, n in counted(database, HTTP_REQUESTS)}
+        with database.read() as connection:
+            spent = counters.read(connection)["http_request_duration_seconds_bucket"]
+    assert found == {
+        ("POST", "mcp", "200"): 1,
+        ("POST", "mcp", "401"): 1,
+        ("POST", "mcp", "400"): 1,
+        ("OTHER", "mcp", "404"): 1,
+        ("POST", "mcp", "499"): 1,
+    }
+    by_endpoint = Counter[str]()
+    for labels, n in spent:
+        by_endpoint[labels["endpoint"]] += n
+    assert by_endpoint == {"/mcp": 3, "other": 1}
+
+
+def _leave(url: str, key: str) -> None:
+    """Begin a request and hang up before it is whole, once the server has begun to read it."""
+    place = urlsplit(url)
+    assert place.hostname is not None
+    head = f"POST {place.path} HTTP/1.1\r\nHost: {place.netloc}\r\nX-API-Key: {key}\r\n"
+    given = {**clients.ACCEPTS, "Content-Length": "100", "Expect": "100-continue"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+    with socket.create_connection((place.hostname, place.port), timeout=30) as client:
+        client.sendall(f"{head}{lines}\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 100")
+        client.sendall(b"{")
 
 
 @pytest.mark.prove

@@ -13,8 +13,8 @@ from localai.agent.runner import Runner, ToolOutcome
 from localai.approvals.gate import Gate
 from localai.approvals.records import Approval, Waiting
 from localai.approvals.service import Approvals
+from localai.core import log
 from localai.core.errors import Invalid, LocalaiError, NotFound
-from localai.core.log import logger
 from localai.rbac.permissions import Actor
 
 # Conversations of this kind begin so; only what was asked in one can be taken up through us.
@@ -53,7 +53,7 @@ class Calls:
             gate, session = self._gate(agent), agent.session
             return self._runner.run(agent, name, arguments, gate, reason=reason, session=session)
 
-        return _told(run)
+        return _told(run, agent)
 
     def take(self, agent: Actor, approval_id: str) -> Told | Approval:
         """What came of a request: the result, once, where it was approved and nobody ran it."""
@@ -62,7 +62,7 @@ class Calls:
             self._check_own(agent, approval_id)
             return self._runner.settle(agent, approval_id, self._gate(agent))
 
-        return _told(settle)
+        return _told(settle, agent)
 
     def is_waiting(self, agent: Actor, approval: Approval) -> bool:
         """Whether nobody has decided yet."""
@@ -116,15 +116,16 @@ def waits(approval: Approval) -> Told:
     return Told(text, data=fields)
 
 
-def _told(run: Callable[[], ToolOutcome]) -> Told | Approval:
+def _told(run: Callable[[], ToolOutcome], agent: Actor) -> Told | Approval:
     """The one catch at this door: what a call gave, or why it gave nothing."""
     try:
-        outcome = run()
+        with log.about(session=agent.session):
+            outcome = run()
     except Waiting as waiting:
         return waiting.approval
     except LocalaiError as error:
         return refused(error)
     except Exception as error:  # noqa: BLE001 - the last resort of this door
-        logger.exception("mcp.call-failed")
+        log.write("mcp.call-failed", error)
         return refused(LocalaiError(f"a bug in localai: {type(error).__name__}: {error}"))
     return Told(outcome.told, is_error=not outcome.result.ok)

@@ -12,6 +12,7 @@ from localai.core.counters import counted
 from localai.core.errors import Conflict, Invalid, Unavailable
 from localai.core.metrics import TOOL_RUNS
 
+_RAN = {True: "succeeded", False: "failed", None: "unknown"}
 _ENDS = ("succeeded", "failed", "unknown")
 
 
@@ -41,7 +42,7 @@ def _audited(home: Home) -> Counter[tuple[str, str]]:
         if family == "approval" and what in _ENDS:
             found[entry.details["tool"], what] += 1
         elif entry.event == "tool.ran":
-            found[entry.subject, "succeeded" if entry.details["ok"] else "failed"] += 1
+            found[entry.subject, _RAN[entry.details.get("ok")]] += 1
         elif entry.event == "tool.denied":
             found[entry.subject, "denied"] += 1
     return found
@@ -64,11 +65,13 @@ def test_a_call_is_counted_once_by_how_it_ended(home: Home) -> None:
     home.approvals.note_call(home.operator, "tool.started", proposal(), "by a rule")
     home.approvals.note_call(home.operator, "tool.ran", proposal(), "wrote", ok=True)
     home.approvals.note_call(home.operator, "tool.ran", proposal(tool="shell"), "exit 1", ok=False)
+    home.approvals.note_call(home.operator, "tool.ran", proposal(tool="shell"), "interrupted")
     home.approvals.note_call(home.operator, "tool.denied", proposal(tool="shell"), "strict")
     assert _counted(home) == {
         ("write_file", "succeeded"): 2,
         ("write_file", "failed"): 1,
         ("shell", "failed"): 1,
+        ("shell", "unknown"): 1,
         ("shell", "denied"): 1,
     }
     assert _counted(home) == _audited(home)

@@ -70,6 +70,15 @@ def test_too_many_values_of_a_label_become_one(database: Database) -> None:
     assert len(sums) == metrics.MOST_SERIES + 1
 
 
+def test_what_strangers_call_things_is_kept_short_and_visible(database: Database) -> None:
+    """A tool of a server, a model of another: no control character, no page of text."""
+    with database.transaction() as connection:
+        for name in ("x" * 9999, "x" * 200, "\x1b[2J", "\ud800\n", "도구"):
+            count(connection, metrics.TOOL_RUNS, name, "failed")
+    found = {labels["tool"]: n for labels, n in counted(database, metrics.TOOL_RUNS)}
+    assert found == {"x" * 100: 2, "\\u{001B}[2J": 1, "\\u{D800}\\n": 1, "도구": 1}
+
+
 @pytest.mark.parametrize(
     ("seconds", "edge"),
     [(0, "1.0"), (-5, "1.0"), (1, "1.0"), (1.000001, "5.0"), (600, "600.0"), (600.1, "+Inf")],

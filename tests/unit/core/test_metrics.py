@@ -45,3 +45,16 @@ def test_what_was_seen_of_an_open_label_stands_with_all_of_the_others() -> None:
     made = Metric("x_total", "counter", "X.", {"model": None, "result": ("ok", "failed")})
     assert made.all_labels() == set()
     assert made.all_labels((("m", "ok"),)) == {("m", "ok"), ("m", "failed")}
+
+
+def test_a_likely_value_of_an_open_label_is_published_from_the_start() -> None:
+    """So the first refusal of a viewer is seen as one."""
+    assert ("denied", "viewer") in CATALOGUE["rbac_permission_checks_total"].all_labels()
+    found = CATALOGUE["http_requests_total"].all_labels((("api", "GET", "418"),))
+    assert {("mcp", "POST", "503"), ("api", "GET", "503"), ("api", "GET", "418")} <= found
+
+
+def test_values_of_strangers_stay_with_what_they_were_seen_beside() -> None:
+    """A page of one service is none of another."""
+    seen = (("a", "/x"), ("b", "/y"))
+    assert CATALOGUE["http_request_duration_seconds"].all_labels(seen) == set(seen)

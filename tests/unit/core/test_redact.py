@@ -30,6 +30,26 @@ CANARY = "c4n4ry-hunter2"
         f"LOCALAI_SECRET_TOKEN={CANARY}&next=1",
         f"-----BEGIN RSA PRIVATE KEY-----\n{CANARY}\n-----END RSA PRIVATE KEY-----",
         f"-----BEGIN PRIVATE KEY-----\n{CANARY} cut off",
+        f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n{CANARY}\n-----END PGP PRIVATE KEY BLOCK-----",
+        f"Authorization: Token {CANARY}",
+        f'{{"Authorization": "AWS4-HMAC-SHA256 Credential=x/{CANARY}"}}',
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodW50ZXIyIn0.c4n4ry-hunter2",
+        f"otpauth://totp/localai:jun?secret={CANARY}&issuer=localai",
+        "github_pat_11ABC_c4n4ryhunter2hunter2",
+        "glpat-c4n4ryhunter2hunter2",
+        "rk_live_c4n4ryhunter2hunter2",
+        "xapp-1-c4n4ryhunter2hunter2",
+        "npm_c4n4ryhunter2hunter2",
+        "AIzaC4n4ryHunter2Hunter2Hunter2Hunter2",
+        "ASIAC4N4RYHUNTER2XXX",
+        f"aws_secret_access_key = {CANARY}/x+y",
+        f"SECRET_KEY={CANARY}",
+        f"https://hooks.slack-gov.com/services/T0/B0/{CANARY}",
+        f"smtp://ai:p@{CANARY}@mail.example.org:587",
+        f"https://jun:{CANARY}@example.org/path@x",
+        f"AUTH PLAIN {CANARY.encode().hex()}hunter2",
+        f"curl --password {CANARY} --verbose",
+        f"Set-Cookie: {CANARY}; Path=/",
     ],
 )
 def test_a_secret_is_known_by_its_shape(text: str) -> None:
@@ -49,6 +69,11 @@ def test_a_secret_is_known_by_its_shape(text: str) -> None:
         "3f2a9c0b11d2e3f43f2a9c0b11d2e3f4",
         "https://example.org/path?page=2",
         "the tokenizer: bpe",
+        "skeleton-framework-overview-and-more.md",
+        "ssh://git@example.org/repository",
+        "3F2A9C0B11D2E3F43F2A9C0B11D2E3F4",
+        "sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "ai users totp new",
         "",
     ],
 )
@@ -110,3 +135,36 @@ def test_a_word_of_a_thousand_parts_is_read_once() -> None:
     parts = "a-" * 200_000
     assert redact(f"{parts}password=hidden") == f"{parts}password={MARK}"
     assert redact(parts) == parts
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("lai_", "lai_a", "sk-", "sk_sk", "eyJ", "eyJaaaaaaaa.", "eyJ-", "AKIA", "AIza", "A", "2"),
+        *("://", "://a:", "://a:b@", ":@", "-", "--", "-----BEGIN ", "-----BEGIN A ", "a-"),
+        *("-----BEGIN PRIVATE KEY-----", "bearer ", "bearer", "basic\n", "auth ", "auth plain "),
+        *(
+            "authorization",
+            "authorization:",
+            "authorization: ",
+            "token",
+            "token ",
+            "token:",
+            "secret_",
+        ),
+        *(
+            "--token",
+            "--token ",
+            "private-",
+            "secret-access-",
+            "password'",
+            'password="\\',
+            " ",
+            "\n",
+        ),
+        *("otpauth", "github_pat_", "x", "password" + " " * 1000, "bearer" + " " * 1000),
+    ],
+)
+def test_a_hostile_text_of_a_megabyte_is_read_once(piece: str) -> None:
+    """A pattern that went over it again and again would not come to its end here."""
+    redact(piece * (1_000_000 // len(piece)) + ",")
