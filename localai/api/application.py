@@ -6,8 +6,9 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from localai import __version__
-from localai.api import approvals, errors, health, openapi, pages, waits
+from localai.api import approvals, errors, gateway, health, openapi, pages, waits
 from localai.api.bounds import Bounds
+from localai.api.gateway_errors import Spoken
 from localai.api.readiness import Examiner
 from localai.api.seats import Seats
 from localai.app import App
@@ -19,6 +20,7 @@ from localai.core.strangers import Strangers
 METRICS: Final = "/metrics"
 MAX_WAITING: Final = 32  # of those that wait for something to happen
 MAX_RUNNING: Final = 3  # of tools at work
+MAX_TALKING: Final = 32  # of those who ask models
 
 
 def made(rooms: App) -> FastAPI:
@@ -38,6 +40,7 @@ def made(rooms: App) -> FastAPI:
     app.state.runners = CapacityLimiter(MAX_RUNNING)
     for door in (health, waits, approvals, pages):
         app.include_router(door.router)
+    gateway.install(app)
     errors.install(app)
     openapi.install(app)
     return app
@@ -45,14 +48,24 @@ def made(rooms: App) -> FastAPI:
 
 def served(app: FastAPI, host: str, measures: Measures) -> Application:
     """The same as a server at `host` serves it: bounded, and counted."""
-    bounded = Bounds(app, Strangers(host))
-    services = {name: Measured(bounded, measures, name, endpoint) for name in ("api", "metrics")}
+    strangers = Strangers(host)
+    bounded = Bounds(app, strangers)
+    # With seats of its own: those that wait for a model keep nobody from deciding.
+    talking = Spoken(Bounds(app, strangers, MAX_TALKING, gateway.MAX_BODY))
+    doors: dict[str, Application] = {"api": bounded, "metrics": bounded, "gateway": talking}
+    services = {name: Measured(door, measures, name, endpoint) for name, door in doors.items()}
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-        is_scrape = scope["type"] == "http" and scope["path"] == METRICS
-        await services["metrics" if is_scrape else "api"](scope, receive, send)
+        await services[_service(scope)](scope, receive, send)
 
     return counted
+
+
+def _service(scope: Scope) -> str:
+    """Under which name a request is counted."""
+    if scope["type"] == "http" and gateway.is_here(scope["path"]):
+        return "gateway"
+    return "metrics" if scope["type"] == "http" and scope["path"] == METRICS else "api"
 
 
 def endpoint(scope: Scope) -> str:

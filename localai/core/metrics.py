@@ -168,7 +168,7 @@ ROLE_MEMBERS = _gauge("localai_rbac_role_members", "Users who hold a role now.",
 HTTP_REQUESTS = _counter(
     "http_requests_total",
     "HTTP requests by how they were answered; 499 where the client left before.",
-    likely={"service": ("mcp",), "status": _STATUSES},
+    likely={"service": ("mcp", "gateway"), "status": _STATUSES},
     service=None,
     method=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"),
     status=None,
