@@ -56,12 +56,12 @@ def chat(given: Mapping[str, Any]) -> Wanted:
         raise fields.wrong("messages", "at least one is needed")
     tools, must_call = _tools(fields)
     form, told = _form(fields)
-    if form.schema is not None and must_call:
-        raise fields.wrong("tool_choice", "an answer of a response_format calls no tool")
+    if form.schema is not None and tools:
+        raise fields.wrong("tools", "an answer of a response_format calls none: leave one out")
     asked = Asked(
         fields.needed("model"),
         with_instruction(messages, told) if told else messages,
-        tools=tools if form.schema is None else (),
+        tools=tools,
         must_call=must_call,
         sampling=_sampling(fields, "max_completion_tokens", "max_tokens"),
         form=form,

@@ -100,12 +100,14 @@ def _until(found: Iterable[Delta], stops: Sequence[str], score: Score) -> Iterat
             yield delta
             continue
         held += delta.text
-        places = [place for stop in stops if (place := held.find(stop)) >= 0]
-        ready = min(places, default=len(held) - max(tag_start(held, stop) for stop in stops))
+        whole = [(at + len(stop), at) for stop in stops if (at := held.find(stop)) >= 0]
+        # Of several, the one that is whole first: so it does not matter where the pieces are cut.
+        open_at = len(held) - max(tag_start(held, stop) for stop in stops)
+        ready = min(whole)[1] if whole else open_at
         if ready:
             yield Delta(held[:ready])
         held = held[ready:]
-        if places:
+        if whole:
             score.finish = "stop"
             return
     if held:
