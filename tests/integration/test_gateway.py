@@ -5,7 +5,9 @@ import json
 import shutil
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -441,6 +443,39 @@ def test_curl_reads_a_stream(server: Server) -> None:
         timeout=60,
     ).stdout
     assert heard.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.prove
+def test_many_who_come_and_leave_spoil_nothing(server: Server, client: openai.OpenAI) -> None:
+    """Each answer that arrives is whole and its own; afterwards the line is empty."""
+    said = {
+        "hello": "Hello from the tiny model. 안녕하세요.",
+        "count": "one two three four five six seven eight nine ten",
+    }
+
+    def one(number: int) -> str:
+        question = [*said, "forever"][number % 3]
+        messages: list[Any] = [{"role": "user", "content": question}]
+        with client_of(server) as own:
+            try:
+                with own.chat.completions.create(
+                    model="talker", messages=messages, stream=True
+                ) as stream:
+                    if question == "forever":
+                        next(iter(stream))
+                        return "left"
+                    found = "".join(each.choices[0].delta.content or "" for each in stream)
+            except openai.InternalServerError as error:
+                return f"refused {error.status_code}"
+        assert found == said[question]
+        return "answered"
+
+    with ThreadPoolExecutor(24) as pool:
+        ended = Counter(pool.map(one, range(600)))
+    assert ended["answered"] > 0
+    assert ended["left"] > 0
+    assert ended.keys() <= {"answered", "left", "refused 503"}
+    assert client.chat.completions.create(model="talker", messages=QUESTION).choices
 
 
 def _asking(server: Server) -> socket.socket:
