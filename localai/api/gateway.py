@@ -7,7 +7,6 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from starlette.types import Receive, Scope, Send
 
 from localai.api import gateway_answers, gateway_sending, gateway_wire
 from localai.api.answers import shown
@@ -19,6 +18,7 @@ from localai.api.gateway_answers import Answer
 from localai.api.gateway_sending import Attended
 from localai.api.gateway_wire import Wanted
 from localai.app import App
+from localai.core.asgi import Receive, Scope, Send
 from localai.core.errors import NotFound
 from localai.rag.embeddings import DEFAULT, LONGEST, MOST_TEXTS
 from localai.rbac.permissions import Actor

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastapi import Response
-from starlette.types import Receive, Scope, Send
 
 from localai.api import gateway_errors
 from localai.api.answers import shown
 from localai.api.desk import while_here
 from localai.api.errors import REQUEST_ID, problem
 from localai.api.gateway_answers import Answer
+from localai.core.asgi import Receive, Scope, Send
 from localai.core.errors import LocalaiError
 from localai.core.records import json_text
 from localai.infer.completion import Told

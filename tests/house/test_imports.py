@@ -57,13 +57,23 @@ WRAPPED = {
     "anyio": {
         *(f"agent/mcp/{name}.py" for name in ("client", "connections", "http", "pipe")),
         *("agent/mcp/server.py", "agent/mcp/stdio.py", "api/bounds.py", "api/server.py"),
-        *("core/serving.py", "core/stop.py"),
+        *("core/serving.py", "core/stop.py", "api/desk.py"),
     },
     "apprise": {"notify/apprise_urls.py"},
     "cryptography": {"core/vault.py"},
     "fastapi": {
         f"api/{name}.py"
-        for name in ("answers", "application", "approvals", "auth", "errors", "health", "pages")
+        for name in (
+            "answers",
+            "application",
+            "approvals",
+            "auth",
+            "errors",
+            "health",
+            "pages",
+            "gateway",
+            "gateway_sending",
+        )
     },
     "fastembed": {"rag/embed.py", "rag/rerank.py"},
     "gguf": {"infer/gguf_file.py"},
