@@ -7,8 +7,9 @@ from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
 
 from localai import __version__
-from localai.api import approvals, errors, figures, health, openapi, pages, waits
+from localai.api import approvals, errors, figures, gateway, health, openapi, pages, waits
 from localai.api.bounds import Bounds
+from localai.api.gateway_errors import Spoken
 from localai.api.readiness import Examiner
 from localai.api.seats import Seats
 from localai.app import App
@@ -20,6 +21,7 @@ from localai.core.strangers import Strangers
 DOORS: Final = (health.router, waits.router, approvals.router, pages.router)
 MAX_WAITING: Final = 32  # of those that wait for something to happen
 MAX_RUNNING: Final = 3  # of tools at work
+MAX_TALKING: Final = 32  # of those who ask models
 
 
 def made(rooms: App) -> FastAPI:
@@ -29,6 +31,7 @@ def made(rooms: App) -> FastAPI:
     app.state.waiting = Seats(MAX_WAITING)
     app.state.running = Seats(MAX_RUNNING)
     app.state.runners = CapacityLimiter(MAX_RUNNING)
+    gateway.install(app)
     errors.install(app)
     openapi.install(app)
     return app
@@ -43,12 +46,15 @@ def published(rooms: App) -> FastAPI:
 
 def served(app: FastAPI, host: str, measures: Measures) -> Application:
     """The same as a server at `host` serves it: bounded, and counted."""
-    bounded = Bounds(app, Strangers(host))
-    services = {name: Measured(bounded, measures, name, endpoint) for name in ("api", "metrics")}
+    strangers = Strangers(host)
+    bounded = Bounds(app, strangers)
+    # With seats of its own: those that wait for a model keep nobody from deciding.
+    talking = Spoken(Bounds(app, strangers, MAX_TALKING, gateway.MAX_BODY))
+    doors: dict[str, Application] = {"api": bounded, "metrics": bounded, "gateway": talking}
+    services = {name: Measured(door, measures, name, endpoint) for name, door in doors.items()}
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-        is_scrape = scope["type"] == "http" and scope["path"] == figures.PATH
-        await services["metrics" if is_scrape else "api"](scope, receive, send)
+        await services[_service(scope)](scope, receive, send)
 
     return counted
 
@@ -68,6 +74,13 @@ def _bare(rooms: App, doors: Sequence[APIRouter]) -> FastAPI:
     for door in doors:
         app.include_router(door)
     return app
+
+
+def _service(scope: Scope) -> str:
+    """Under which name a request is counted."""
+    if scope["type"] == "http" and gateway.is_here(scope["path"]):
+        return "gateway"
+    return "metrics" if scope["type"] == "http" and scope["path"] == figures.PATH else "api"
 
 
 def endpoint(scope: Scope) -> str:

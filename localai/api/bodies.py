@@ -83,6 +83,11 @@ async def _raw(request: Request) -> bytes:
     return await request.body()
 
 
+def read_object(raw: Annotated[bytes, Depends(_raw)]) -> dict[str, Any]:
+    """The JSON object that came, whatever is in it; a dependency of doors."""
+    return _read(raw)
+
+
 def body(model: type[M]) -> Any:
     """What a door takes that reads this model; plain, so that it is parsed beside the loop."""
 

@@ -25,10 +25,17 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Bounds:
     """Lets through what may ask here, as many at once as can be, with an id and within bounds."""
 
-    def __init__(self, app: Application, strangers: Strangers, most: int = MAX_REQUESTS) -> None:
+    def __init__(
+        self,
+        app: Application,
+        strangers: Strangers,
+        most: int = MAX_REQUESTS,
+        largest: int = MAX_BODY,
+    ) -> None:
         self._app = app
         self._strangers = strangers
         self._seats = Seats(most)
+        self._largest = largest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is refused here; pass on the rest."""
@@ -41,22 +48,22 @@ class Bounds:
         patient = _patient(send, scope[REQUEST_ID])
         try:
             self._strangers.refuse(headers.get("host", ""), headers.get("origin"))
-            _refuse_large(scope, headers)
+            _refuse_large(scope, headers, self._largest)
             async with self._seats.one():
-                await self._app(scope, _measured(receive), patient)
+                await self._app(scope, _measured(receive, self._largest), patient)
         except LocalaiError as error:
             await problem(error, scope[REQUEST_ID])(scope, receive, patient)
 
 
-def _refuse_large(scope: Scope, headers: Headers) -> None:
+def _refuse_large(scope: Scope, headers: Headers, largest: int) -> None:
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
         raise LongHeaders(f"headers have {MAX_HEADERS} bytes at most")
     size = headers.get("content-length", "0")
-    if not size.isascii() or not size.isdigit() or int(size[:20]) > MAX_BODY:
-        raise TooLarge(f"a body has {MAX_BODY} bytes at most")
+    if not size.isascii() or not size.isdigit() or int(size[:20]) > largest:
+        raise TooLarge(f"a body has {largest} bytes at most")
 
 
-def _measured(receive: Receive) -> Receive:
+def _measured(receive: Receive, largest: int) -> Receive:
     """The same, but a body that is too large or too slow is an error."""
     size, is_whole = 0, False
 
@@ -65,8 +72,8 @@ def _measured(receive: Receive) -> Receive:
         message = await receive() if is_whole else await _in_time(receive)
         is_whole = not message.get("more_body", False)
         size += len(message.get("body", b""))
-        if size > MAX_BODY:
-            raise TooLarge(f"a body has {MAX_BODY} bytes at most")
+        if size > largest:
+            raise TooLarge(f"a body has {largest} bytes at most")
         return message
 
     return bounded

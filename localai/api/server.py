@@ -84,6 +84,8 @@ def touch(rooms: App) -> None:
     rooms.database.version()
     for name in ("actor", "api_keys", "approvals", "runner", "notify", "exposition", "rag"):
         getattr(rooms, name)
+    for name in ("models", "completions", "engines", "embeddings"):
+        getattr(rooms, name)
 
 
 def _announce(place: Place, address: str, announce: Callable[[str], None]) -> None:

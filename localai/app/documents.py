@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from localai.core.web import Fetched
     from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
+    from localai.rag.embeddings import Embeddings
     from localai.rag.exchange import Exchange
     from localai.rag.records import Collection
     from localai.rag.rerank import Reranker
@@ -50,6 +51,13 @@ class WithDocuments(Governance):
             return Web().fetch(url)
 
         return Rag(self._store, self.rbac.require, fetch, self._reranker, self.tally)
+
+    @cached_property
+    def embeddings(self) -> "Embeddings":
+        """Vectors of any text."""
+        from localai.rag.embeddings import Embeddings
+
+        return Embeddings(self._store, self.rbac.require)
 
     @cached_property
     def _store(self) -> "Store":

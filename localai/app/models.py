@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from localai.agent.history import History
     from localai.agent.recollection import Recollection
     from localai.agent.search import Search
+    from localai.infer.completion import Completions
     from localai.infer.downloads import Downloads, Hub
     from localai.infer.engine import Engine
     from localai.infer.engines import Engines
@@ -149,6 +150,13 @@ class WithModels(WithDocuments):
 
         with failing(self.tally, "chat"):
             return self.engines.get(actor, model=model, role=role, warn=warn)
+
+    @cached_property
+    def completions(self) -> "Completions":
+        """Answers for other programs."""
+        from localai.infer.completion import Completions
+
+        return Completions(lambda: self.engines, self.ready, self.rbac.require, self.tally)
 
     @property
     def _roles(self) -> dict[str, str]:

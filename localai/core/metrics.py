@@ -174,7 +174,7 @@ HTTP_REQUESTS = _counter(
     "http_requests_total",
     "HTTP requests by how they were answered; 499 where the client left before. Connections "
     "beyond the server's limit are turned away before they count.",
-    likely={"service": ("api", "mcp"), "status": _STATUSES},
+    likely={"service": ("api", "gateway", "mcp"), "status": _STATUSES},
     service=None,
     method=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER"),
     status=None,

@@ -4,14 +4,14 @@ Pure: any engine that has tokens can use it.
 """
 
 import codecs
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from localai.infer.engine import Delta, Finish, ToolCall, Usage
 from localai.infer.thinking import Thought, split
-from localai.infer.toolcalls import ToolCallParser
+from localai.infer.toolcalls import ToolCallParser, tag_start
 
 
 @dataclass(slots=True)
@@ -71,15 +71,47 @@ def texts(pieces: Iterable[bytes], *, drop_space: bool = False) -> Iterator[str]
 
 
 def deltas(
-    answer: Iterable[str], score: Score, *, with_tools: bool, is_thinking: bool = False
+    answer: Iterable[str],
+    score: Score,
+    *,
+    with_tools: bool,
+    is_thinking: bool = False,
+    stops: Sequence[str] = (),
 ) -> Iterator[Delta]:
     """The deltas of `answer`, the last with usage; tool calls are sought only `with_tools`.
 
-    `is_thinking` where the prompt ends with the tag that begins a thought.
+    `is_thinking` where the prompt ends with the tag that begins a thought. What is said ends before
+    the first of the `stops`; nothing more is then asked of `answer`.
     """
     pieces = split(answer, is_thinking=is_thinking)
-    yield from _with_calls(pieces, score) if with_tools else map(_delta, pieces)
+    found = _with_calls(pieces, score) if with_tools else map(_delta, pieces)
+    yield from _until(found, stops, score) if stops else found
     yield Delta(usage=score.usage(), finish=score.finish)
+
+
+def _until(found: Iterable[Delta], stops: Sequence[str], score: Score) -> Iterator[Delta]:
+    """What is found before the first stop; the beginning of one is held back."""
+    held = ""
+    for delta in found:
+        if not delta.text:
+            if delta.tool_call and held:
+                yield Delta(held)
+                held = ""
+            yield delta
+            continue
+        held += delta.text
+        whole = [(at + len(stop), at) for stop in stops if (at := held.find(stop)) >= 0]
+        # Of several, the one that is whole first: so it does not matter where the pieces are cut.
+        open_at = len(held) - max(tag_start(held, stop) for stop in stops)
+        ready = min(whole)[1] if whole else open_at
+        if ready:
+            yield Delta(held[:ready])
+        held = held[ready:]
+        if whole:
+            score.finish = "stop"
+            return
+    if held:
+        yield Delta(held)
 
 
 def _with_calls(pieces: Iterable[str], score: Score) -> Iterator[Delta]:

@@ -78,12 +78,13 @@ class Form:
     JSON `schema` all of it is one value of that, and no tool is called. An engine that cannot hold
     a model to these, or to the form of a call, lets it write. A model that can think before it
     answers does so if `thinks`, or as its own template has it where that is None; never where
-    the answer is held to citations or a schema.
+    the answer is held to citations or a schema. It ends before the first of `stops` in its text.
     """
 
     citations: int = 0
     schema: Mapping[str, object] | None = None
     thinks: bool | None = None
+    stops: tuple[str, ...] = ()
 
     @property
     def is_held(self) -> bool:

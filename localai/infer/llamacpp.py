@@ -293,7 +293,13 @@ class LlamaCpp:
             drawn = settled(sampling, self._own)
             pieces = self._pieces(prompt[score.cached :], drawn, bounds, score)
             texts = answer.texts(pieces, drop_space=self._vocabulary.begins_with_space)
-            deltas = answer.deltas(texts, score, with_tools=bool(tools), is_thinking=is_thinking)
+            deltas = answer.deltas(
+                texts,
+                score,
+                with_tools=bool(tools),
+                is_thinking=is_thinking,
+                stops=form.stops,
+            )
             with answer.told(score, self.spent):
                 for delta in deltas:
                     is_call = delta.tool_call is not None

@@ -215,12 +215,15 @@ class Remote:
         thinks = False if form.is_held else form.thinks
         heard = _Heard()
         body = _body(self.name, messages, tools, sampling, form.schema)
+        if form.stops:
+            body["stop"] = list(form.stops)
         if thinks is not None:  # as llama-server and vLLM hand it to a model's template
             body["chat_template_kwargs"] = {"enable_thinking": thinks}
         events = self._events(body, form.schema)
         with closing(events), answer.told(heard.score, self.spent):
             texts = filter(None, map(heard.take, events))
-            for delta in answer.deltas(texts, heard.score, with_tools=bool(tools)):
+            found = answer.deltas(texts, heard.score, with_tools=bool(tools), stops=form.stops)
+            for delta in found:
                 if delta.usage is None:
                     yield delta
                     continue

@@ -83,6 +83,10 @@ class Embedder:
         prefix = _PREFIXES.get(self.name, ("", ""))[0]
         return _directed(next(iter(self._model().query_embed(prefix + text))))
 
+    def count(self, texts: Sequence[str]) -> int:
+        """How many tokens of the texts the model reads."""
+        return int(self._model().token_count(list(texts)))
+
     def _model(self) -> TextEmbedding:
         if self._loaded is None:
             self._loaded = self._load()

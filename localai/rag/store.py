@@ -58,6 +58,10 @@ class Store:
         """The embedding model of the settings, which another process may just have changed."""
         return self._model()
 
+    def own_embedder(self) -> "Embedder":
+        """The embedding model of the settings."""
+        return self._embedder(self.model)
+
     @property
     def engine(self) -> str:
         """What holds new collections."""

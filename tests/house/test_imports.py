@@ -56,8 +56,7 @@ WRAPPED = {
     "alembic": {"migrations"},
     "anyio": {
         *(f"agent/mcp/{name}.py" for name in ("client", "connections", "http", "pipe")),
-        *("agent/mcp/server.py", "agent/mcp/stdio.py", "core/serving.py", "core/stop.py"),
-        *(f"api/{name}.py" for name in ("application", "approvals", "bounds", "server", "waits")),
+        *("agent/mcp/server.py", "agent/mcp/stdio.py", "core/serving.py", "core/stop.py", "api"),
     },
     "apprise": {"notify/apprise_urls.py"},
     "cryptography": {"core/vault.py"},

@@ -105,6 +105,15 @@ def test_it_says_what_it_is(engine: Engine) -> None:
     assert engine.calls_tools
 
 
+def test_an_answer_ends_before_a_stop(engine: Engine) -> None:
+    """Whoever stops it, and the next one is whole again."""
+    form = Form(stops=("nobody says this", " on this"))
+    found = list(engine.stream(ASKED, sampling=GREEDY, form=form))
+    assert _said(found) == HELLO.partition(" on this")[0]
+    assert (found[-1].finish, found[-1].usage is not None) == ("stop", True)
+    assert _said(list(engine.stream(ASKED, sampling=GREEDY))) == HELLO
+
+
 def test_an_answer_comes_in_pieces_and_ends_with_its_cost(engine: Engine) -> None:
     """Only the last piece has usage and finish."""
     deltas = list(engine.stream(ASKED, sampling=GREEDY))
