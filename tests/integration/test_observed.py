@@ -128,8 +128,8 @@ class Life:
                 time.sleep(0.3)
                 assert self._post(f"{url}/api/v1/approvals", deploy) == 201
             server.terminate()
-        listed = self.ai("approvals", "list", "--tool", "deploy", "-q")
-        assert self.ai("approvals", "cancel", *listed.out.split()).code == 0
+        for each in self.ai("approvals", "list", "--tool", "deploy", "-q").out.split():
+            assert self.ai("approvals", "cancel", each).code == 0
 
     def _post(self, url: str, body: object) -> int:
         headers = {**mcp_clients.ACCEPTS, "Authorization": f"Bearer {self.key}"}
@@ -191,6 +191,7 @@ def test_every_panel_fills_and_every_alert_comes_and_goes(life: Life, tmp_path: 
         assert life.ai("approve", forgotten, "-y").code == 0
         life.machine.says("/metrics", EMPTY)
         assert life.chat().code == 0
+        assert life.ai("tools", "run", "list_files", "--args", '{"path": "."}').code == 0
         fired = watch.told("firing")
         _until(lambda: fired <= watch.told("resolved"), lambda: fired - watch.told("resolved"))
         _until(lambda: not _empty(watch, began), lambda: _empty(watch, began))
