@@ -65,6 +65,7 @@ def test_a_rejected_call_exits_8_with_the_reason_and_writes_nothing(
     assert not (ai.workspace / "note.txt").exists()
 
 
+@pytest.mark.prove
 def test_a_file_that_changed_since_the_request_is_not_overwritten(
     ai: Ai, asking: subprocess.Popen[str]
 ) -> None:
@@ -84,6 +85,7 @@ def test_nobody_there_is_exit_7_and_the_id(ai: Ai) -> None:
     assert str(pending(ai)["id"]) in asked.err
 
 
+@pytest.mark.prove
 def test_an_expired_request_is_exit_9(ai: Ai) -> None:
     """The request's own end wins over the caller's patience."""
     asked = ai("--set", "approvals.timeout=1s", *WRITE, NOTE, "--wait", "20s")
@@ -132,6 +134,7 @@ def test_another_digest_than_the_one_read_is_refused(ai: Ai) -> None:
     assert ai("approve", request["id"], "--sha256", begin).code == 0
 
 
+@pytest.mark.prove
 def test_an_approved_call_whose_process_is_gone_runs_by_hand_once(ai: Ai) -> None:
     """`ai approvals run` claims what nobody waits for."""
     ai(*WRITE, NOTE)
@@ -169,6 +172,7 @@ def test_a_tool_never_reaches_our_own_files(ai: Ai) -> None:
     assert key.code != 0
 
 
+@pytest.mark.prove
 def test_without_the_sandbox_a_command_is_critical_and_strict_refuses_it(ai: Ai) -> None:
     """It runs unconfined, the request says so, and the switch is for development alone."""
     command = ("--set", "sandbox.enabled=false", "tools", "run", "run_command")
@@ -222,6 +226,7 @@ def test_a_model_reads_the_reason_of_a_refusal(ai: Ai, with_model: Callable[...,
     assert ai("chat", "-c").out == "Then not.\n"
 
 
+@pytest.mark.prove
 def test_the_audit_is_whole_and_catches_a_changed_row(ai: Ai) -> None:
     """Every decision is in the chain."""
     ai(*WRITE, NOTE)
@@ -249,6 +254,7 @@ def test_what_expired_is_renewed_and_what_was_approved_taken_back(ai: Ai) -> Non
     assert not (ai.workspace / "a.txt").exists()
 
 
+@pytest.mark.prove
 def test_no_spoof_leaves_unescaped(ai: Ai) -> None:
     """In words and in JSON, which still gives back what was asked."""
     content = "\n".join(spoofs.ALL.values())

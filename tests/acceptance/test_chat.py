@@ -12,6 +12,7 @@ from chat_server import event
 from terminal import Ai
 
 
+@pytest.mark.prove
 def test_nothing_asked_is_exit_2(ai: Ai, with_model: Callable[..., str]) -> None:
     """Also when there is a conversation in which nothing waits."""
     with_model()
@@ -78,6 +79,7 @@ def test_a_stream_of_json_is_one_event_a_line(ai: Ai, with_model: Callable[..., 
     assert events[-1]["event"] == "done"
 
 
+@pytest.mark.prove
 def test_ctrl_c_keeps_what_was_said(ai: Ai, with_model: Callable[..., str]) -> None:
     """Exit 130, and the conversation holds the beginning of the answer."""
     with_model(default=gguf_models.Loop("on and on "))
@@ -121,6 +123,7 @@ def test_a_file_that_breaks_later_is_an_error_not_a_crash(
     assert "Traceback" not in asked.err
 
 
+@pytest.mark.prove
 def test_a_file_that_vanished_is_named(ai: Ai, with_model: Callable[..., str]) -> None:
     """The error says which file, and what to type."""
     name = with_model()
@@ -132,6 +135,7 @@ def test_a_file_that_vanished_is_named(ai: Ai, with_model: Callable[..., str]) -
     assert f"ai models rm {name}" in asked.err
 
 
+@pytest.mark.prove
 def test_a_conversation_that_outgrows_the_context_says_so_and_is_kept(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:
@@ -198,6 +202,7 @@ def test_an_answer_of_a_schema_is_that_json(
         assert set(json.loads(starter.out).get("names", [])) <= {"Kim", "이"}
 
 
+@pytest.mark.prove
 def test_an_answer_that_does_not_fit_is_an_error(
     ai: Ai, with_model: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -350,6 +355,7 @@ def test_one_model_is_for_both(ai: Ai, with_model: Callable[..., str]) -> None:
     assert "scripted is for both" in asked.err
 
 
+@pytest.mark.prove
 def test_a_broken_model_is_replaced_by_the_other(both: Ai, tmp_path: Path) -> None:
     """Visibly: said and logged; never where it was named."""
     whole = (tmp_path / "coder.gguf").read_bytes()
@@ -366,6 +372,7 @@ def test_a_broken_model_is_replaced_by_the_other(both: Ai, tmp_path: Path) -> No
     assert "the file of coder is gone" in both("chat", "--code", "hello").err
 
 
+@pytest.mark.prove
 def test_a_thought_is_shown_beside_the_answer(ai: Ai, with_model: Callable[..., str]) -> None:
     """On standard error, so that a pipe has the answer alone; it is not kept."""
     with_model(default="<think>\nTwo and\x1b[2J two.\n</think>\n\nFour.")

@@ -119,6 +119,7 @@ def test_a_server_that_fails_is_exit_6_and_is_not_kept(ai: Ai) -> None:
     assert ai("mcp", "list", "--json").json["total"] == 0
 
 
+@pytest.mark.prove
 def test_a_secret_of_a_server_is_kept_by_its_name(ai: Ai) -> None:
     """A token, and a variable; no other name."""
     for name in ("mcp-odd", "mcp-odd.A_TOKEN"):

@@ -43,6 +43,7 @@ def test_the_catalogue_is_shown_without_asking_anybody(ai: Ai, hub: Hub) -> None
     assert hub.agents == set()
 
 
+@pytest.mark.prove
 def test_a_killed_pull_goes_on_where_it_was(ai: Ai, hub: Hub) -> None:
     """Nothing is listed before it is whole."""
     hub.files[TINY] += bytes(30_000_000)  # a chunk is written to the disk every 10 MB

@@ -84,6 +84,7 @@ def test_what_cannot_be_sent_is_listed_and_retried(ai: Ai) -> None:
     assert ai("notify", "retry").code == 2
 
 
+@pytest.mark.prove
 def test_a_server_that_is_away_is_no_hindrance(ai: Ai) -> None:
     """The decision is made, the mail waits."""
     _set_up(ai, closed_port())

@@ -77,6 +77,7 @@ def test_rules_are_listed_and_shown(ai: Ai) -> None:
     assert ai("policy", "show", "none").code == 4
 
 
+@pytest.mark.prove
 def test_a_policy_that_is_wrong_stops_every_tool(ai: Ai) -> None:
     """And says where; a project's own file changes nothing."""
     _policy(ai, POLICY.replace('"notes/a.md"', '"a.md"', 1))
@@ -189,6 +190,7 @@ def test_what_a_candidate_changes_is_paged(ai: Ai) -> None:
     assert (same.code, "no request differs" in same.err) == (0, True)
 
 
+@pytest.mark.prove
 def test_a_candidate_that_is_wrong_is_no_candidate(ai: Ai) -> None:
     """With the same error as the policy, and tools still run."""
     wrong = _candidate(ai, POLICY.replace('"notes/a.md"', '"a.md"', 1))

@@ -32,6 +32,7 @@ def test_the_audit_shows_where_a_call_came_from(ai: Ai, with_model: Callable[...
     assert ai("audit", "verify").code == 0
 
 
+@pytest.mark.prove
 def test_a_seed_that_nobody_gave_is_told(ai: Ai, with_model: Callable[..., str]) -> None:
     """Two calls have two of them, the digests are the same."""
     with_model([("'note' in last.content", NOTE)])

@@ -65,6 +65,7 @@ def test_a_conversation_is_found_by_its_meaning(ai: Ai, with_model: Callable[...
     assert ai("sessions", "search", "--meaning", "limescale", "-q").out == ""
 
 
+@pytest.mark.prove
 def test_what_no_longer_fits_is_left_out_and_said(ai: Ai, with_model: Callable[..., str]) -> None:
     """The conversation goes on."""
     with_model()

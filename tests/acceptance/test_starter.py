@@ -55,6 +55,7 @@ def test_it_is_listed_and_cannot_be_taken_away(ai: Ai, tmp_path: Path) -> None:
     assert ai("models", "add", other).code == 5
 
 
+@pytest.mark.prove
 def test_it_writes_a_file_only_when_a_person_agrees(ai: Ai) -> None:
     """From the request to the sentence afterwards."""
     asked = ai("chat", "Write 'buy milk' to shopping.txt", "--json")

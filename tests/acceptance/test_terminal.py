@@ -59,6 +59,7 @@ def test_a_tool_call_is_shown_whole_and_asked_inline(
     assert (ai.workspace / "note.txt").read_text() == "buy milk\n"
 
 
+@pytest.mark.prove
 def test_a_no_at_the_terminal_reaches_the_model_with_its_reason(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:
@@ -101,6 +102,7 @@ def test_always_shows_a_rule_and_saves_it_after_a_second_yes(
     assert ai("chat", "make a note").code == 7
 
 
+@pytest.mark.prove
 def test_always_without_the_second_yes_saves_nothing(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_yes_at_the_terminal_takes_a_code_where_one_is_asked_for(ai: Ai) -> No
     assert not (ai.workspace / ".bashrc").exists()
 
 
+@pytest.mark.prove
 def test_approve_shows_the_action_and_asks_once(ai: Ai) -> None:
     """On a terminal nothing is approved unread."""
     ai("tools", "run", "write_file", "--args", '{"path": "a.txt", "content": "hello"}')
@@ -198,6 +201,7 @@ def test_markdown_is_rendered_and_code_is_coloured(ai: Ai, with_model: Callable[
     assert shown.index("bold") < shown.index("print") < shown.index("The end")
 
 
+@pytest.mark.prove
 def test_a_conversation_has_many_turns_and_survives_ctrl_c(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:

@@ -28,6 +28,7 @@ def test_a_conversation_reads_as_a_dialogue(ai: Ai, with_model: Callable[..., st
     assert "none here" in ai("sessions", "list").err
 
 
+@pytest.mark.prove
 def test_a_waiting_conversation_says_for_what(ai: Ai, with_model: Callable[..., str]) -> None:
     """The id of the request stands where the tool's answer will be."""
     call = tool_call("write_file", path="note.txt", content="x")
@@ -57,6 +58,7 @@ def test_requests_are_listed_counted_and_withdrawn(ai: Ai) -> None:
     assert ai("approvals", "stats", "--since", "1d", "--json").json["total"] == 1
 
 
+@pytest.mark.prove
 def test_tools_show_what_they_take(ai: Ai) -> None:
     """Risk and permission in the list, the schema in full."""
     listed = ai("tools", "list").out
@@ -87,6 +89,7 @@ def test_documents_are_reported_and_quoted(ai: Ai, with_model: Callable[..., str
     assert "lamp" not in ai("rag", "query", "?!").out
 
 
+@pytest.mark.prove
 def test_the_audit_is_listed_and_shown(ai: Ai) -> None:
     """Newest first, a page at a time, each entry in full."""
     ai(*WRITE)
@@ -162,6 +165,7 @@ def test_the_version_is_said(ai: Ai) -> None:
     assert ai("--version").out.startswith("ai 0.")
 
 
+@pytest.mark.prove
 def test_what_became_of_a_request_is_shown(ai: Ai) -> None:
     """The decision, its reason and the outcome stand below the action."""
     ai(*WRITE)
@@ -191,6 +195,7 @@ def test_a_page_says_that_there_are_more_and_takes_no_other_cursor(
     assert ai("sessions", "list", "--cursor", "zz").code == 2
 
 
+@pytest.mark.prove
 def test_the_audit_is_exported_and_searched(ai: Ai) -> None:
     """As JSON Lines, oldest first; what was done to it is named."""
     ai("tools", "run", "list_files", "--args", "{}")

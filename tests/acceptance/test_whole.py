@@ -45,6 +45,7 @@ def test_nothing_is_written_outside_of_the_home(ai: Ai, tmp_path: Path) -> None:
     assert list(login.rglob("*")) == []
 
 
+@pytest.mark.prove
 def test_the_demo_as_json_says_how_long_it_took(fresh: Ai) -> None:
     """Under 30 seconds is the promise; the figure is there to be read."""
     shown = fresh("demo", "--json").json
@@ -60,6 +61,7 @@ def test_the_doctor_proves_every_part(ai: Ai) -> None:
     assert {"python", "sqlite", "home", "database", "audit", "engine", "gpu", "documents"} <= names
 
 
+@pytest.mark.prove
 def test_the_doctor_fails_and_says_what_to_type_when_something_needed_is_broken(ai: Ai) -> None:
     """Exit 6 and a hint for each failure; `--fix` closes what stood open."""
     (ai.home / "data").chmod(0o755)
@@ -71,6 +73,7 @@ def test_the_doctor_fails_and_says_what_to_type_when_something_needed_is_broken(
     assert (ai.home / "data").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.prove
 def test_the_doctor_names_a_wrong_setting(ai: Ai) -> None:
     """A misspelt variable is found before it is missed."""
     report = ai("doctor", "--json", LOCALAI_APROVALS_TIMEOUT="5m").json

@@ -73,6 +73,7 @@ def _whole(file: Path, number: int, parking: Parking | None = None) -> Talk:
     return talk
 
 
+@pytest.mark.prove
 def test_a_resumed_conversation_goes_on_as_if_it_had_not_ended(
     file: Path, parking: Parking
 ) -> None:

@@ -108,6 +108,7 @@ def test_a_question_gets_in_while_another_process_is_indexing(
         assert indexing.poll() is None
 
 
+@pytest.mark.prove
 def test_two_processes_may_index_one_folder_at_once(
     here: Room, home: Path, documents: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_two_processes_may_index_one_folder_at_once(
     assert stored(here) == here.rag.show(READER, "default").chunks == 24
 
 
+@pytest.mark.prove
 def test_a_collection_removed_under_an_index_run_ends_it_with_a_conflict(
     here: Room, home: Path, documents: Path
 ) -> None:
