@@ -104,6 +104,7 @@ def test_the_second_decision_is_told_the_truth(ai: Ai) -> None:
     assert "already rejected" in second.json["error"]["message"]
 
 
+@pytest.mark.prove
 def test_several_ids_are_each_reported_and_the_first_failure_is_the_exit(ai: Ai) -> None:
     """One unknown id does not stop the others."""
     ai(*WRITE, NOTE)
@@ -117,6 +118,7 @@ def test_several_ids_are_each_reported_and_the_first_failure_is_the_exit(ai: Ai)
     assert [error["category"] for error in again.json["errors"]] == ["not_found", "conflict"]
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("prefix", ["%", "____", "*", "abc", "g" * 8])
 def test_no_wildcard_and_no_short_prefix_names_a_request(ai: Ai, prefix: str) -> None:
     """Ids are exact, or a prefix of 4 hexadecimal digits at least."""
@@ -125,6 +127,7 @@ def test_no_wildcard_and_no_short_prefix_names_a_request(ai: Ai, prefix: str) ->
     assert pending(ai)["status"] == "pending"
 
 
+@pytest.mark.prove
 def test_another_digest_than_the_one_read_is_refused(ai: Ai) -> None:
     """`--sha256` makes the caller's own reading the condition."""
     ai(*WRITE, NOTE)
@@ -185,6 +188,7 @@ def test_without_the_sandbox_a_command_is_critical_and_strict_refuses_it(ai: Ai)
     assert "switched off: sandbox.enabled" in ai(*command[:2], "doctor").out
 
 
+@pytest.mark.prove
 def test_a_script_that_changed_since_the_request_does_not_run(ai: Ai) -> None:
     """What the person read is what runs, also where the program is a shell."""
     script = ai.workspace / "go.sh"

@@ -69,6 +69,7 @@ def test_the_json_result_has_the_fixed_fields(ai: Ai, with_model: Callable[..., 
     }
 
 
+@pytest.mark.prove
 def test_a_stream_of_json_is_one_event_a_line(ai: Ai, with_model: Callable[..., str]) -> None:
     """The last event is the result."""
     with_model(default="One piece after another.")
@@ -96,6 +97,7 @@ def test_ctrl_c_keeps_what_was_said(ai: Ai, with_model: Callable[..., str]) -> N
     assert last["content"].startswith(heard)
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("kind", ["truncated", "garbage"])
 def test_a_broken_file_is_refused_at_once(ai: Ai, kind: str) -> None:
     """`add` says that the file is broken; nothing is registered."""
@@ -110,6 +112,7 @@ def test_a_broken_file_is_refused_at_once(ai: Ai, kind: str) -> None:
     assert left["name"] == "starter"
 
 
+@pytest.mark.prove
 def test_a_file_that_breaks_later_is_an_error_not_a_crash(
     ai: Ai, with_model: Callable[..., str]
 ) -> None:
@@ -347,6 +350,7 @@ def test_a_model_hands_the_conversation_over(ai: Ai, with_model: Callable[..., s
     assert ai("chat", "who is it?", "--json").json["model"] == "scripted"
 
 
+@pytest.mark.prove
 def test_one_model_is_for_both(ai: Ai, with_model: Callable[..., str]) -> None:
     """Nothing is weighed where there is nothing to choose."""
     with_model(default="Yes.")

@@ -28,6 +28,7 @@ def test_every_file_of_a_home_is_closed_to_others(fresh: Ai) -> None:
     assert open_paths == []
 
 
+@pytest.mark.prove
 def test_a_profile_sets_defaults_that_a_setting_overrides(fresh: Ai) -> None:
     """Production is strict unless told otherwise, and `show` says who said so."""
     fresh("init", "--profile", "prod")
@@ -37,6 +38,7 @@ def test_a_profile_sets_defaults_that_a_setting_overrides(fresh: Ai) -> None:
     assert shown["security.mode"]["source"] == "profile prod"
 
 
+@pytest.mark.prove
 def test_a_flag_beats_the_environment_beats_the_file(ai: Ai) -> None:
     """The order of precedence holds."""
     ai("config", "set", "approvals.grant", "1m")
@@ -47,6 +49,7 @@ def test_a_flag_beats_the_environment_beats_the_file(ai: Ai) -> None:
     assert flagged.out == "3m\n"
 
 
+@pytest.mark.prove
 def test_a_misspelt_variable_is_named_with_the_right_spelling(ai: Ai) -> None:
     """`ai config check` finds what nobody reads."""
     found = ai("config", "check", LOCALAI_APROVALS_TIMEOUT="5m")
@@ -54,6 +57,7 @@ def test_a_misspelt_variable_is_named_with_the_right_spelling(ai: Ai) -> None:
     assert "did you mean LOCALAI_APPROVALS_TIMEOUT?" in found.err
 
 
+@pytest.mark.prove
 def test_the_sample_is_a_config_that_checks(ai: Ai) -> None:
     """Every line of the sample can be uncommented."""
     lines = ai("config", "sample").out.splitlines()
@@ -97,6 +101,7 @@ def test_a_damaged_database_denies_and_stays_as_it_is(ai: Ai) -> None:
     assert database.read_bytes() == before
 
 
+@pytest.mark.prove
 def test_a_home_that_cannot_be_made_is_unavailable(ai: Ai) -> None:
     """Nobody's bug: the place is wrong, and another one is named."""
     (ai.workspace / "file").write_text("")

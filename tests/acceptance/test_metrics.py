@@ -57,6 +57,7 @@ def test_what_commands_did_is_published_and_proved(ai: Ai, tmp_path: Path) -> No
     assert (counted["requests"], counted["executions"], counted["permissions denied"]) == (2, 2, 2)
 
 
+@pytest.mark.prove
 def test_the_view_is_one_document_for_scripts_and_a_table_in_a_pipe(ai: Ai) -> None:
     """With the same figures."""
     assert ai(*WRITE).code == 7
@@ -104,6 +105,7 @@ def test_what_cannot_be_done_is_refused(ai: Ai, words: tuple[str, ...], code: in
     assert done.err.startswith("ai: error: ") or "Usage" in done.err
 
 
+@pytest.mark.prove
 def test_a_count_that_was_changed_is_found(ai: Ai) -> None:
     """Whoever edits the database finds no agreement with the audit."""
     import sqlite3

@@ -140,6 +140,7 @@ def test_standard_input_and_patterns_are_indexed_and_strangers_marked(ai: Ai, fo
     assert ai("rag", "collections", "show", "default", "--json").json["trust"] == "mixed"
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize(
     ("typed", "code"),
     [("http://127.0.0.1:9/", 3), ("http://a@b.org/", 2), ("ftp://b.org/", 2), ("gone/*.md", 4)],
@@ -158,6 +159,7 @@ def test_nothing_indexed_is_exit_4_and_the_command(ai: Ai) -> None:
     assert "ai rag index PATH" in asked.err
 
 
+@pytest.mark.prove
 def test_a_path_that_is_not_there_is_exit_4(ai: Ai) -> None:
     """And nothing is made."""
     assert ai("rag", "index", ai.workspace / "nowhere").code == 4

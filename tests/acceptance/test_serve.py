@@ -74,6 +74,7 @@ def _until_waiting(url: str, key: dict[str, str]) -> None:
         assert httpx.get(f"{url}{APPROVALS}", headers=key).status_code == 200
 
 
+@pytest.mark.prove
 def test_control_c_ends_it(ai: Ai) -> None:
     """As every command that is interrupted."""
     with serving(ai, ends=signal.SIGINT) as (url, process):
@@ -113,6 +114,7 @@ def test_people_are_told_by_the_server_itself(ai: Ai) -> None:
         assert opened["id"] in str(post.taken[0].parsed["Subject"])
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
 def test_it_is_not_opened_to_others_by_a_slip_of_the_hand(ai: Ai, host: str) -> None:
     """The error names the option that means it."""
@@ -120,6 +122,7 @@ def test_it_is_not_opened_to_others_by_a_slip_of_the_hand(ai: Ai, host: str) -> 
     assert (done.code, "--open-to-network" in done.err) == (3, True)
 
 
+@pytest.mark.prove
 def test_a_port_that_is_taken_is_told(ai: Ai) -> None:
     """With what to type instead."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -127,6 +130,7 @@ def test_a_port_that_is_taken_is_told(ai: Ai) -> None:
     assert (done.code, "ai serve --port N" in done.err) == (6, True)
 
 
+@pytest.mark.prove
 def test_others_are_told_that_it_is_not_encrypted_unless_it_is(ai: Ai, tmp_path: Path) -> None:
     """With a certificate it answers over TLS alone."""
     with serving(ai, "--host", "0.0.0.0", "--open-to-network") as (_, process):

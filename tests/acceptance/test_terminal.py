@@ -122,6 +122,7 @@ def test_always_without_the_second_yes_saves_nothing(
     assert not any("standing" in name for name in ai("policy", "list", "-q").out.split())
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize(
     ("tool", "arguments", "why"),
     [
@@ -142,6 +143,7 @@ def test_always_is_not_offered_where_it_cannot_be(
         assert exit_code(child) == 8
 
 
+@pytest.mark.prove
 def test_a_yes_at_the_terminal_takes_a_code_where_one_is_asked_for(ai: Ai) -> None:
     """In strict mode at critical risk; without the right one nothing is approved."""
     arguments = '{"path": ".bashrc", "content": "x"}'
@@ -173,6 +175,7 @@ def test_approve_shows_the_action_and_asks_once(ai: Ai) -> None:
     assert ai("approvals", "show", request, "--json").json["status"] == "approved"
 
 
+@pytest.mark.prove
 def test_a_long_payload_is_paged_and_never_cut(ai: Ai) -> None:
     """Ten thousand blank lines cannot push the end of the action off the screen unread."""
     content = "\\n" * 200 + "rm -rf ~"
@@ -189,6 +192,7 @@ def test_a_long_payload_is_paged_and_never_cut(ai: Ai) -> None:
         assert exit_code(child) == 7
 
 
+@pytest.mark.prove
 def test_markdown_is_rendered_and_code_is_coloured(ai: Ai, with_model: Callable[..., str]) -> None:
     """Stars and fences are gone, colours are there."""
     with_model(default="Some **bold** words.\n\n```python\nprint(1)\n```\n\nThe end.")
@@ -326,6 +330,7 @@ def test_watching_rings_the_bell_for_a_new_request(ai: Ai) -> None:
         assert exit_code(child) == 130
 
 
+@pytest.mark.prove
 def test_watching_in_a_pipe_prints_each_change(ai: Ai) -> None:
     """One line or one JSON object a change."""
     process = ai.start("approvals", "list", "--watch", "--json")

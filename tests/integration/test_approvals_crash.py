@@ -17,7 +17,7 @@ from localai.core.errors import Conflict
 pytestmark = [pytest.mark.counted, pytest.mark.timeout(900)]
 
 IS_FULL = os.environ.get("PROVE") == "1"
-KILLS = {"sqlite3": 50 if IS_FULL else 9, "pysqlite3.dbapi2": 50 if IS_FULL else 6}
+KILLS = {"sqlite3": 50 if IS_FULL else 5, "pysqlite3.dbapi2": 50 if IS_FULL else 4}
 SEED = int(os.environ.get("PROVE_SEED") or random.SystemRandom().randrange(2**32))
 
 _TESTS = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ from localai.metrics.proof import Proof
 
 pytestmark = [pytest.mark.counted, pytest.mark.timeout(900)]
 
-COMMANDS = 200 if os.environ.get("PROVE") == "1" else 12
+COMMANDS = 200 if os.environ.get("PROVE") == "1" else 6
 SEED = int(os.environ.get("PROVE_SEED") or random.SystemRandom().randrange(2**32))
 ARGUMENTS = '{"path": "a.txt", "content": "x"}'
 

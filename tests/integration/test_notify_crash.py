@@ -18,7 +18,7 @@ from mail_server import mail_server
 
 pytestmark = [pytest.mark.counted, pytest.mark.timeout(900)]
 
-KILLS = 100 if os.environ.get("PROVE") == "1" else 8
+KILLS = 100 if os.environ.get("PROVE") == "1" else 5
 SEED = int(os.environ.get("PROVE_SEED") or random.SystemRandom().randrange(2**32))
 NOTICES = 4  # a process
 
