@@ -75,5 +75,5 @@ def test_a_kill_at_any_moment_loses_no_count(tmp_path: Path) -> None:
         found: Proof = app.metrics.prove(app.actor)
     print(f"{killed} killed of {COMMANDS}: {found.items}")
     assert found.is_exact, found.items
-    assert killed >= COMMANDS // 4
+    assert killed >= COMMANDS // 8
     assert sum(each.counted for each in found.items) >= COMMANDS // 10
