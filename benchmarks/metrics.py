@@ -82,6 +82,7 @@ def scrapes(folder: Path, requests: int, times: int) -> list[Limit]:
 def _use(home: Path, kinds: int = 5) -> None:
     """Count something of everything that can be counted, for so many tools, models and the like."""
     with closing(load.home(home)) as app, app.database.transaction() as connection:
+        connection.exec_driver_sql("DELETE FROM counters")  # of an earlier run in the same folder
         for metric in CATALOGUE.values():
             if metric.kind == "gauge":
                 continue
