@@ -7,7 +7,6 @@ durations are right is what the tests of the rules prove.
 
 import json
 import re
-import subprocess
 import time
 import urllib.parse
 import urllib.request
@@ -16,10 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import shown
 import yaml
-from web_server import Site, closed_port, site
+from monitoring import alertmanager, prometheus
+from web_server import Site, site
 
 # Long windows stay longer than short ones; each holds several scrapes.
 SECONDS = {
@@ -85,56 +86,16 @@ class Observed:
 @contextmanager
 def observed(folder: Path, targets: Sequence[str]) -> Iterator[Observed]:
     """Watch these exporters, host and port each, as one job."""
-    prometheus, manager = (f"127.0.0.1:{closed_port()}" for _ in range(2))
     with site() as hears:
         for name in _RECEIVERS:
             hears.says(f"/{name}")
         _write(folder / "alertmanager.yml", _manager(hears))
-        _write(folder / "prometheus.yml", _prometheus(targets, manager))
         for file in shown.RULES:
             _write(folder / "rules" / file.name, _faster(yaml.safe_load(file.read_text())))
-        commands = [
-            [
-                "prometheus-alertmanager",
-                f"--config.file={folder / 'alertmanager.yml'}",
-                f"--storage.path={folder / 'manager'}",
-                f"--web.listen-address={manager}",
-                "--cluster.listen-address=",
-            ],
-            [
-                "prometheus",
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={prometheus}",
-            ],
-        ]
-        with _running(folder, commands[0], manager), _running(folder, commands[1], prometheus):
-            yield Observed(f"http://{prometheus}", hears)
-
-
-@contextmanager
-def _running(folder: Path, command: list[str], address: str) -> Iterator[None]:
-    with (
-        (folder / f"{command[0]}.log").open("wb") as log,
-        subprocess.Popen(command, stdout=log, stderr=log) as process,
-    ):
-        try:
-            until = time.monotonic() + 60
-            while not _is_ready(address):
-                assert process.poll() is None, (folder / f"{command[0]}.log").read_text()
-                assert time.monotonic() < until
-                time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()
-
-
-def _is_ready(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{address}/-/ready", timeout=5):
-            return True
-    except OSError:
-        return False
+        with alertmanager(folder / "alertmanager.yml", folder) as manager:
+            _write(folder / "prometheus.yml", _prometheus(targets, urlsplit(manager).netloc))
+            with prometheus(folder / "prometheus.yml", folder) as address:
+                yield Observed(address, hears)
 
 
 def _prometheus(targets: Sequence[str], manager: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from localai.approvals.gate import Gate
 from localai.core import log
 from localai.core.measure import Measures, operation
 from localai.core.metrics import REMOVED_CITATIONS
+from localai.infer.demanded import AS_JSON
 from localai.infer.engine import (
     Engine,
     Form,
@@ -54,7 +55,6 @@ WITH_TOOLS = (
 )
 NO_MORE = "You can call no more tools now. Answer with what you know so far."
 LEFT_OUT = "Earlier messages of this conversation are left out."
-AS_JSON = "Answer with one JSON value that fits this JSON schema, and nothing else: "
 
 _LEAST_ROOM = 128  # tokens for one more call and a little of its result
 

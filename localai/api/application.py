@@ -40,6 +40,7 @@ def made(rooms: App) -> FastAPI:
 def published(rooms: App) -> FastAPI:
     """The figures of a home and nothing else, without a key."""
     app = _bare(rooms, (figures.router,))
+    app.state.publish = rooms.exposition.publisher(rooms.actor)
     errors.install(app)
     return app
 

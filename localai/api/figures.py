@@ -2,9 +2,7 @@
 
 from typing import Final
 
-from fastapi import APIRouter, Response
-
-from localai.api.auth import Rooms
+from fastapi import APIRouter, Request, Response
 
 PATH: Final = "/metrics"
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -12,6 +10,6 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def metrics(rooms: Rooms) -> Response:
+def metrics(request: Request) -> Response:
     """What `ai metrics` prints, as the operator who set the port."""
-    return Response(rooms.exposition.text(rooms.actor), media_type=MEDIA_TYPE)
+    return Response(request.app.state.publish(), media_type=MEDIA_TYPE)

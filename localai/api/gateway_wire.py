@@ -14,7 +14,7 @@ from localai.api.fields import Fields
 from localai.core.records import json_text
 from localai.infer import schema as schemas
 from localai.infer.completion import Asked
-from localai.infer.demanded import with_instruction
+from localai.infer.demanded import AS_JSON, with_instruction
 from localai.infer.engine import Form, Message, Sampling, ToolCall, ToolSpec
 
 _MOST_MESSAGES: Final = 4_096
@@ -32,7 +32,6 @@ _ROLES: Final = {
 }
 # Whether a model thinks first, by how hard it is to try; what is not here is the model's own way.
 _THINKS: Final = {"none": False, "minimal": False, "medium": True, "high": True, "xhigh": True}
-_AS_JSON: Final = "Answer with one JSON value that fits this JSON schema, and nothing else: "
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def _form(fields: Fields) -> tuple[Form, str]:
     if schema is None:
         raise asked.wrong("json_schema", 'an object with a "schema" is needed')
     schemas.accept(schema, "response_format.json_schema.schema")
-    return Form(schema=schema, stops=stops), f"{_AS_JSON}{json_text(schema)}"
+    return Form(schema=schema, stops=stops), f"{AS_JSON}{json_text(schema)}"
 
 
 def _message(fields: Fields) -> Message:

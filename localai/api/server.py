@@ -107,9 +107,13 @@ def _scraped(rooms: App, announce: Callable[[str], None]) -> socket.socket | Non
 
 async def _sweep(rooms: App) -> None:
     """Write down what the clock says is over, so that reading never has to."""
+    told = None
     while True:
         try:
             await anyio.to_thread.run_sync(rooms.approvals.sweep)
+            told = None
         except LocalaiError as error:
-            log.write("http.not-swept", error=error.message)
+            if error.message != told:  # once, and not every second
+                log.write("http.not-swept", error=error.message)
+            told = error.message
         await anyio.sleep(_SWEEP_S)

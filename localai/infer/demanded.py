@@ -8,6 +8,8 @@ from localai.core.records import json_text
 from localai.infer.engine import Delta, Form, Message, ToolSpec
 from localai.infer.toolcalls import read_call
 
+AS_JSON = "Answer with one JSON value that fits this JSON schema, and nothing else: "
+
 _TOLD = (
     "You can call these tools. Each line describes one, as JSON:\n{tools}\n\n"
     'Answer with one call, and nothing else: {{"name": "TOOL", "arguments": {{...}}}}'

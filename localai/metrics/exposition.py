@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from localai.core.errors import Invalid
@@ -19,8 +20,12 @@ class Exposition:
 
     def text(self, actor: Actor) -> str:
         """Everything, as a scrape would see it."""
+        return self.publisher(actor)()
+
+    def publisher(self, actor: Actor) -> Callable[[], str]:
+        """What tells everything, as often as it is asked: looking must not count as checks."""
         self.metrics.require(actor, READ)
-        return prometheus.text(self.metrics.collector.read)
+        return partial(prometheus.text, self.metrics.collector.read)
 
     def write(self, actor: Actor, path: Path) -> None:
         """Replace the file at once, for the textfile collector of node exporter: another user."""

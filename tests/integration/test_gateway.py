@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import select
-import shutil
 import socket
 import subprocess
 from collections import Counter
@@ -440,7 +439,7 @@ def test_answers_and_requests_are_counted(server: Server, client: openai.OpenAI)
     assert 'localai_operations_total{operation="chat",result="ok"}' in told
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+@pytest.mark.prove
 def test_curl_reads_a_stream(server: Server) -> None:
     """As the how-to shows it."""
     body = json.dumps({"model": "talker", "messages": QUESTION, "stream": True})
