@@ -1,9 +1,13 @@
-"""Runs the installed `ai` in subprocesses."""
+"""Runs the installed `ai` in subprocesses, `ai serve` too."""
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,3 +55,19 @@ class Ai:
             cwd=self.workspace,
             env=self.environment | environment,
         )
+
+
+@contextmanager
+def serving(
+    ai: Ai, *options: str, ends: signal.Signals = signal.SIGTERM
+) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """The address of `ai serve` at a port of its own; it ends as it is told to."""
+    with ai.start("serve", "--port", "0", *options) as process:
+        assert process.stderr is not None
+        found = re.search(r"https?://[\d.:]+", process.stderr.readline())
+        assert found is not None
+        try:
+            yield found[0], process
+        finally:
+            process.send_signal(ends)
+            process.wait(timeout=30)

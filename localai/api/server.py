@@ -10,12 +10,14 @@ import anyio
 import anyio.to_thread
 
 from localai.api.application import made, published, served
+from localai.api.attending import attending
 from localai.api.bounds import MAX_REQUESTS
 from localai.api.figures import PATH
 from localai.app import App
 from localai.core import log
 from localai.core import settings as keys
 from localai.core.errors import Denied, LocalaiError
+from localai.core.line.server import Answering
 from localai.core.serving import Bounds, Encryption, address_of, listening, serve
 from localai.core.stop import until_stopped
 from localai.core.strangers import is_loopback
@@ -29,12 +31,16 @@ _SWEEP_S = 1.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where to serve, and whether others than this machine may come there."""
+    """Where to serve, and whether others than this machine may come there.
+
+    A model that nobody has used for `keep_alive_s` seconds is unloaded.
+    """
 
     host: str = HOST
     port: int = 8020
     is_open: bool = False
     encryption: Encryption | None = None
+    keep_alive_s: int = 1800
 
 
 def run(rooms: App, place: Place, announce: Callable[[str], None]) -> None:
@@ -42,28 +48,35 @@ def run(rooms: App, place: Place, announce: Callable[[str], None]) -> None:
     if not (place.is_open or is_loopback(place.host)):
         message = f"{place.host} can be reached from other machines"
         raise Denied(message, hint="add --open-to-network if that is meant")
-    touch(rooms)
+    rooms.database.version()
     listener = listening(place.host, place.port, hint="ai serve --port N")
-    _announce(place, address_of(place.host, listener), announce)
-    scraped = _scraped(rooms, announce)
-    log.adopt("uvicorn", "starlette", "fastapi", "asyncio")
-    rooms.send_in_background()
-    work = partial(serve_home, rooms, place, listener, scraped=scraped)
-    with log.serving(address_of(place.host, listener)):
-        anyio.run(partial(until_stopped, work, spares_s=ENDING_S))
+    address = address_of(place.host, listener)
+    with attending(rooms, address, place.keep_alive_s) as (answers, told):
+        touch(rooms)
+        _announce(place, address, announce)
+        for line in told:
+            announce(line)
+        scraped = _scraped(rooms, announce)
+        log.adopt("uvicorn", "starlette", "fastapi", "asyncio")
+        rooms.send_in_background()
+        work = partial(serve_home, rooms, place, listener, scraped=scraped, answers=answers)
+        with log.serving(address):
+            anyio.run(partial(until_stopped, work, spares_s=ENDING_S))
 
 
-async def serve_home(
+async def serve_home(  # noqa: PLR0913 - who is served, and from where
     rooms: App,
     place: Place,
     listener: socket.socket,
     ending: anyio.Event,
     *,
     scraped: socket.socket | None = None,
+    answers: Answering | None = None,
 ) -> None:
     """Serve on the socket until `ending` is set; meanwhile write down what is over.
 
-    Where there is another socket to be `scraped`, figures are published on it without a key.
+    Where there is another socket to be `scraped`, figures are published on it without a key. Those
+    who are attached have as long to end as those who came over HTTP.
     """
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     app = made(rooms)
@@ -72,6 +85,8 @@ async def serve_home(
     bounds = Bounds(2 * MAX_REQUESTS, ENDING_S)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_sweep, rooms)
+        if answers is not None:
+            tasks.start_soon(_end_attached, answers, ending)
         if scraped is not None:
             publish = served(published(rooms), HOST, rooms.tally)
             tasks.start_soon(serve, publish, scraped, ending, Bounds(_SCRAPERS))
@@ -84,7 +99,7 @@ def touch(rooms: App) -> None:
     rooms.database.version()
     for name in ("actor", "api_keys", "approvals", "runner", "notify", "exposition", "rag"):
         getattr(rooms, name)
-    for name in ("models", "completions", "engines", "embeddings"):
+    for name in ("models", "completions", "engines", "embeddings", "resident"):
         getattr(rooms, name)
 
 
@@ -105,12 +120,20 @@ def _scraped(rooms: App, announce: Callable[[str], None]) -> socket.socket | Non
     return listener
 
 
+async def _end_attached(answers: Answering, ending: anyio.Event) -> None:
+    await ending.wait()
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(answers.end, ENDING_S)
+
+
 async def _sweep(rooms: App) -> None:
     """Write down what the clock says is over, so that reading never has to."""
     told = None
     while True:
         try:
             await anyio.to_thread.run_sync(rooms.approvals.sweep)
+            if rooms.kept_loaded_s:
+                await anyio.to_thread.run_sync(rooms.unload, rooms.kept_loaded_s)
             told = None
         except LocalaiError as error:
             if error.message != told:  # once, and not every second

@@ -56,7 +56,7 @@ def unit(rooms: App, place: Place, kind: str | None = None) -> str:
 def _command(rooms: App, place: Place) -> Sequence[str]:
     folders = rooms.directories
     home = [f"--home={folders.config}"] if folders.is_own_home else []
-    options = [f"--port={place.port}"]
+    options = [f"--port={place.port}", f"--keep-alive={place.keep_alive_s}s"]
     if place.host != HOST:
         options.append(f"--host={place.host}")
     if place.is_open:

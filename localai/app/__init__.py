@@ -20,6 +20,10 @@ class App(WithAgents):
             notify.close()
         if engines := self.__dict__.get("engines"):
             engines.close()
+        if resident := self.__dict__.get("resident"):
+            resident.close()
+        if self._line is not None:
+            self._line.close()
         for name in ("server", "qdrant", "mcp_connections"):
             if server := self.__dict__.get(name):
                 server.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from localai.core import settings as keys
 from localai.core.directories import Directories, locate, project
 from localai.core.errors import Denied, Invalid, Unavailable
+from localai.core.line.place import Place
 from localai.core.redact import remember
 from localai.core.settings import Key, Settings
 
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from localai.core.audit import Audit
     from localai.core.clock import Clock
     from localai.core.db import Database
+    from localai.core.line.client import Line
     from localai.core.log_reader import Tail
     from localai.core.secrets import Secrets
     from localai.core.tally import Tally
-    from localai.rag.rerank import Reranker
+    from localai.rag.models import RankingModel
     from localai.rbac.admin import Administration
     from localai.rbac.keys import Keys
     from localai.rbac.permissions import Actor
@@ -57,7 +59,9 @@ class Ground:
         self.directories: Directories = locate(home)
         self._acting_as = acting_as
         self._flags = dict(flags or {})
-        self._ranks: Reranker | None = None
+        self._ranks: RankingModel | None = None
+        self._line: Line | None = None
+        self.kept_loaded_s = 0
         self._read_settings()
         self.workspace = (workspace or Path.cwd()).absolute()
 
@@ -208,6 +212,31 @@ class Ground:
             raise Unavailable(message, hint="ai --home DIR ... takes another place") from error
         self.database.upgrade()
         return self.rbac.ensure_operator(_login())
+
+    @property
+    def line_place(self) -> Place:
+        """Where the processes of this home find the one that serves it."""
+        return Place(self.directories.data / "serve")
+
+    def keep_loaded(self, seconds: int) -> None:
+        """Keep models and indexes loaded for others until nobody has used them for so long."""
+        self.kept_loaded_s = seconds
+
+    def line(self) -> "Line | None":
+        """The process that serves this home and keeps things loaded, if it is another one."""
+        if self.kept_loaded_s:
+            return None
+        if self._line is None or not self._line.is_open():
+            self._line = self._find_line()
+        return self._line
+
+    def _find_line(self) -> "Line | None":
+        place = self.line_place
+        if not place.is_taken:
+            return None
+        from localai.core.line.client import find
+
+        return find(place)
 
     @property
     def _log_file(self) -> Path:

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
     from localai.core.web import Fetched
     from localai.rag.client import QdrantServer
-    from localai.rag.embed import Embedder
     from localai.rag.embeddings import Embeddings
     from localai.rag.exchange import Exchange
+    from localai.rag.models import EmbeddingModel, RankingModel
     from localai.rag.records import Collection
-    from localai.rag.rerank import Reranker
     from localai.rag.retrieval_models import RetrievalModels
     from localai.rag.service import Rag
     from localai.rag.shelf import Repositories
@@ -62,17 +61,28 @@ class WithDocuments(Governance):
     @cached_property
     def _store(self) -> "Store":
         from localai.rag.catalog import Catalog
+        from localai.rag.kept import KEPT_S
         from localai.rag.store import Store
-
-        def embedder(name: str) -> "Embedder":
-            from localai.rag.embed import Embedder
-
-            return Embedder(name, self.embeddings_dir)
 
         catalog = Catalog(self.database, self.clock)
         model = partial(self._as_it_stands, keys.RAG_MODEL)
         server = (lambda: self.qdrant) if self.settings[keys.RAG_QDRANT_URL] else None
-        return Store(catalog, self.directories.data / "rag", embedder, model, server)
+        folder, kept_s = self.directories.data / "rag", self.kept_loaded_s or KEPT_S
+        return Store(catalog, folder, self._embedder, model, server, self.line, kept_s)
+
+    def _embedder(self, name: str) -> "EmbeddingModel":
+        """The embedding model of that name, where it is kept loaded or else here."""
+
+        def here() -> "EmbeddingModel":
+            from localai.rag.embed import Embedder
+
+            return Embedder(name, self.embeddings_dir)
+
+        if (line := self.line()) is None:
+            return here()
+        from localai.rag.attached import AttachedEmbedder
+
+        return AttachedEmbedder(name, line, here)
 
     @cached_property
     def qdrant(self) -> "QdrantServer":
@@ -82,15 +92,25 @@ class WithDocuments(Governance):
         key = lambda: self.secrets.find("qdrant-api-key")  # noqa: E731 - read when it is needed
         return QdrantServer(self.settings[keys.RAG_QDRANT_URL], key)
 
-    def _reranker(self) -> "Reranker | None":
+    def _reranker(self) -> "RankingModel | None":
         """The reranker of the settings, kept as long as it is that one."""
         if not (name := self._as_it_stands(keys.RAG_RERANKER)):
             return None
         if self._ranks is None or self._ranks.name.lower() != name.lower():
+            self._ranks = self._ranker(name)
+        return self._ranks
+
+    def _ranker(self, name: str) -> "RankingModel":
+        def here() -> "RankingModel":
             from localai.rag.rerank import Reranker
 
-            self._ranks = Reranker(name, self.embeddings_dir)
-        return self._ranks
+            return Reranker(name, self.embeddings_dir)
+
+        if (line := self.line()) is None:
+            return here()
+        from localai.rag.attached import AttachedReranker
+
+        return AttachedReranker(name, line, here)
 
     def _as_it_stands(self, key: Key[str]) -> str:
         """A setting that another process may have changed since this one began."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from localai.agent.history import History
     from localai.agent.recollection import Recollection
     from localai.agent.search import Search
+    from localai.app.served import Served
+    from localai.core.line.method import Method
     from localai.infer.completion import Completions
     from localai.infer.downloads import Downloads, Hub
     from localai.infer.engine import Engine
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from localai.infer.local import Local
     from localai.infer.parking import Parking
     from localai.infer.remote import Server
+    from localai.infer.resident import Resident
     from localai.infer.route import Route
     from localai.rbac.permissions import Actor
 
@@ -88,10 +91,8 @@ class WithModels(WithDocuments):
         return Server(url, key=key, timeout_s=timeout)
 
     def _load(self, actor: "Actor", name: str, warn: Callable[[str], None]) -> "Engine":
-        from localai.core.metrics import MODEL_LOAD
-        from localai.infer.cost import counted
-
         if self.server is not None:
+            from localai.infer.cost import counted
             from localai.infer.remote import Remote
 
             if self.server.is_overheard:
@@ -99,11 +100,61 @@ class WithModels(WithDocuments):
             remote = Remote(name, self.server, self.settings[keys.ENGINE_CONTEXT] or 0)
             remote.spent = counted(self.tally, name, remote.context)
             return remote
+        if self.kept_loaded_s:
+            return self.resident.get(actor, name, warn)
+        here = partial(self._load_here, actor, name, warn)
+        if self._has_own_wish or (line := self.line()) is None:
+            return here()
+        from localai.infer.attached import Attached
+
+        self.models.file(actor, name)  # whoever may not have it, or asks for none, hears it here
+        return Attached(name, line, here, warn)
+
+    @property
+    def _has_own_wish(self) -> bool:
+        """Whether this command alone wants its model otherwise than the home has it."""
+        return any(name.startswith(("engine.", "models.dir")) for name in self._flags)
+
+    def _load_here(self, actor: "Actor", name: str, warn: Callable[[str], None]) -> "Engine":
+        from localai.core.metrics import MODEL_LOAD
+        from localai.infer.cost import counted
+
         local, started = self.local, perf_counter()
         loaded = local.load(actor, name, warn)
         self.tally.observe(MODEL_LOAD, perf_counter() - started, name)
         loaded.spent = counted(self.tally, name, loaded.context)
         return loaded
+
+    @cached_property
+    def resident(self) -> "Resident":
+        """The language model that a process which serves this home keeps loaded."""
+        from localai.infer.resident import Resident
+
+        return Resident(self._load_here)
+
+    def unload(self, idle_s: float = 0) -> None:
+        """Give the memory of models back that nobody has used for so long, and none that works."""
+        self._store.unload(idle_s)
+        self.resident.unload(idle_s)
+
+    @cached_property
+    def served(self) -> "Served":
+        """The process that serves this home."""
+        from localai.app.served import Served
+
+        return Served(self.line, self.line_place, self.rbac.require)
+
+    def answers(self, address: str, callers: Callable[[], int]) -> "dict[str, Method]":
+        """What other processes of this home can ask of this one, which serves at the address."""
+        from localai.app import served
+        from localai.infer import attached as models
+        from localai.rag import attached as documents
+
+        return {
+            **models.methods(self.resident, self.actor),
+            **documents.methods(self._store.named_embedder, self._ranker, self._store.held),
+            **served.methods(self, address, callers),
+        }
 
     @cached_property
     def local(self) -> "Local":

@@ -35,6 +35,8 @@ NOUNS = {
     "roles": "What users may do.",
     "keys": "API keys: who calls from elsewhere.",
     "serve": "Serve this home over HTTP until Ctrl-C.",
+    "ps": "Show the process that serves this home, and the model that it has loaded.",
+    "stop": "End the process that serves this home, when what is under way is answered.",
     "mcp": "Tools for other programs, and theirs for us, by the Model Context Protocol.",
     "audit": "Read and prove the audit.",
     "logs": "Show what this home's processes did, newest last.",

@@ -8,6 +8,7 @@ import typer
 from localai.cli.call import Call, noun
 from localai.cli.console import note
 from localai.core import settings as keys
+from localai.core.clock import seconds
 from localai.core.errors import Invalid
 
 app = noun()
@@ -28,6 +29,10 @@ def serve(
         Path | None, typer.Option(metavar="PEM", help="Encrypt with this certificate.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Its key.")] = None,
+    keep_alive: Annotated[
+        str | None,
+        typer.Option(metavar="D", help="Unload what nobody uses; else server.keep_alive."),
+    ] = None,
     print_unit: Annotated[
         bool, typer.Option("--print-unit", help="Print what keeps it running, and serve nothing.")
     ] = False,
@@ -46,7 +51,8 @@ def serve(
         raise Invalid("--tls-cert and --tls-key go together")
     encryption = Encryption(tls_cert, tls_key) if tls_cert and tls_key else None
     chosen = call.app.settings[keys.SERVER_PORT] if port is None else port
-    place = Place(host, chosen, open_to_network, encryption)
+    kept = seconds(keep_alive) if keep_alive else call.app.settings[keys.SERVER_KEEP_ALIVE]
+    place = Place(host, chosen, open_to_network, encryption, max(1, kept))
     if print_unit:
         print(unit(call.app, place, unit_kind), end="")
     else:

@@ -214,6 +214,7 @@ _ALL = (
         *("category", "message", "request_id"),
     ),
     _event("http.bug", "error", "A bug of ours broke a request over HTTP.", "request_id"),
+    _event("line.failed", "error", "A bug of ours broke a call of another command."),
     _event("http.not-swept", "warning", "What is over could not be written down.", "error"),
     _event("server.stopped", "info", "Other programs can call no more.", "address", "seconds"),
     _event(

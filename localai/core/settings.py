@@ -247,6 +247,9 @@ METRICS_PORT = Key(
     "metrics.port", "0", _whole(0, 65535), "Where figures are published on this machine; 0 is not"
 )
 SERVER_PORT = Key("server.port", "8020", _whole(0, 65535), "Where `ai serve` listens; 0 is any")
+SERVER_KEEP_ALIVE = Key(
+    "server.keep_alive", "30m", _span, "How long `ai serve` keeps an unused model loaded"
+)
 LOG_LEVEL = Key(
     "log.level",
     "info",
@@ -310,6 +313,7 @@ KEYS: dict[str, Key[Any]] = {
         NOTIFY_APPRISE_ENABLED,
         METRICS_PORT,
         SERVER_PORT,
+        SERVER_KEEP_ALIVE,
         LOG_LEVEL,
         LOG_FILE,
     )

@@ -193,7 +193,7 @@ class LlamaCpp:
         self.context = min(settings.n_ctx, lib.llama_model_n_ctx_train(model))
         self._weights = weights
         self._parking = parking if parking and parking.is_open else None
-        self._conversation: str | None = None
+        self._conversation = ""
         self._own = recommended(model)
         self._vocabulary = _Vocabulary(model)
         self._template = self._vocabulary.template()
@@ -227,12 +227,17 @@ class LlamaCpp:
         return len(self._vocabulary.tokenize([text]))
 
     def recall(self, conversation: str) -> None:
-        """Load what was remembered of the conversation by this model under these settings."""
+        """Load what was remembered of the conversation by this model under these settings.
+
+        Nothing is remembered of the one without a name, which belongs to nobody.
+        """
         if conversation == self._conversation:
             return
         self._park()
         self._conversation = conversation
-        found = self._parking and self._parking.get(conversation, self._fit)
+        if not (self._parking and conversation):
+            return
+        found = self._parking.get(conversation, self._fit)
         if not found or len(found.tokens) >= self.context:
             return
         self._forget()
@@ -245,7 +250,7 @@ class LlamaCpp:
 
     def _park(self) -> None:
         """Keep what is remembered of the conversation at hand, if it is worth it and new."""
-        if self._parking is None or self._conversation is None or not self._free.alive:
+        if not (self._parking and self._conversation and self._free.alive):
             return
         if len(self._seen) < _WORTH_PARKING or self._seen == self._parked:
             return

@@ -25,7 +25,7 @@ from localai.rag.index import (
     plain,
     unfinished,
 )
-from localai.rag.kept import Kept, Lent
+from localai.rag.kept import KEPT_S, Kept, Lent
 from localai.rag.sparse import Sparse
 
 # All 50,000 passages are compared with a question in 3 ms; a graph that spares most of that takes
@@ -43,11 +43,11 @@ _NOTHING = edge.UpdateOperation.delete_points([])
 
 
 class EdgeIndex:
-    """One shard in one folder."""
+    """One shard in one folder, left open for `kept_s` seconds after a question."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept_s: float = KEPT_S) -> None:
         self._folder = folder
-        self._kept = Kept(self._open)
+        self._kept = Kept(self._open, kept_s)
         self._unsealed = _SEALED_AT  # nobody knows what runs before this one left
 
     def create(self, dim: int) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from localai.core.errors import Conflict, Unavailable
 from localai.rag.fusion import Candidate, Fusion, Hit
+from localai.rag.kept import KEPT_S
 from localai.rag.sparse import Sparse
 
 DENSE = "dense"
@@ -113,8 +114,11 @@ def preferred_engine() -> str:
     return "edge" if importlib.util.find_spec("qdrant_edge") else "local"
 
 
-def open_index(engine: str, folder: Path) -> Index:
-    """The index in the folder, held by the engine inside the process that made it."""
+def open_index(engine: str, folder: Path, kept_s: float = KEPT_S) -> Index:
+    """The index in the folder, held by the engine inside the process that made it.
+
+    It may stay open for `kept_s` seconds after a question.
+    """
     if engine == "local":
         from localai.rag.client import LocalIndex  # noqa: PLC0415 - imports for over a second
 
@@ -124,7 +128,7 @@ def open_index(engine: str, folder: Path) -> Index:
     except ImportError as error:
         message = "this collection was made with qdrant-edge-py, which is not installed"
         raise Unavailable(message, hint="pip install qdrant-edge-py") from error
-    return EdgeIndex(folder)
+    return EdgeIndex(folder, kept_s)
 
 
 def destroy(folder: Path) -> None:

@@ -20,6 +20,7 @@ from localai.rag.chunks import Chunk, cut
 from localai.rag.documents import Documents
 from localai.rag.index import Index, Point
 from localai.rag.language import is_korean
+from localai.rag.models import EmbeddingModel
 from localai.rag.places import is_under
 from localai.rag.records import Action, IndexReport, Progress, Skipped
 from localai.rag.sources import Lead, Refused, Source, Untouched
@@ -27,7 +28,6 @@ from localai.rag.sparse import TOKENIZER_VERSION, passage_vector, term_ids
 from localai.rag.targets import Target
 
 if TYPE_CHECKING:
-    from localai.rag.embed import Embedder
     from localai.rag.seen import Seen
 
 # Passages written at once. Opening and flushing the index costs 0.1 to 0.3 seconds whatever the
@@ -55,7 +55,7 @@ class Ingest:
         catalog: Catalog,
         entry: Entry,
         index: Index,
-        embedder: Callable[[], "Embedder"],
+        embedder: Callable[[], EmbeddingModel],
         on_progress: Callable[[Progress], None] | None,
         seen: "Seen | None" = None,
     ) -> None:

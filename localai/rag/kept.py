@@ -21,11 +21,13 @@ _PAUSE_S = 0.03
 class Kept(Generic[T]):
     """A thing that takes long to open; opened when it is first lent, closed when others want it.
 
-    With the thing comes a function that says whether anybody waits for it.
+    With the thing comes a function that says whether anybody waits for it. What nobody asks for
+    is closed after `kept_s` seconds.
     """
 
-    def __init__(self, opening: Opening[T]) -> None:
+    def __init__(self, opening: Opening[T], kept_s: float = KEPT_S) -> None:
         self._opening = opening
+        self._kept_s = kept_s
         self._turn = threading.RLock()
         self._held: AbstractContextManager[Lent[T]] | None = None
         self._thing: T
@@ -80,6 +82,6 @@ class Kept(Generic[T]):
     def _wait(self, over: threading.Event) -> None:
         while not over.wait(_LOOK_S):
             with self._turn:
-                is_idle = time.monotonic() >= self._used + KEPT_S
+                is_idle = time.monotonic() >= self._used + self._kept_s
                 if not over.is_set() and (is_idle or self._is_wanted()):
                     self.close()

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from localai.core.errors import Conflict, Unavailable
 from localai.core.measure import UNMEASURED, Measures
@@ -13,12 +12,10 @@ from localai.core.metrics import RETRIEVAL_DURATION
 from localai.rag.catalog import Catalog, Entry
 from localai.rag.fusion import Hit
 from localai.rag.language import is_korean
+from localai.rag.models import RankingModel
 from localai.rag.names import check_known
 from localai.rag.records import Passage
 from localai.rag.store import Store
-
-if TYPE_CHECKING:
-    from localai.rag.rerank import Reranker
 
 # How many of the best passages a reranker reads, however few are asked for.
 RERANKED = 50
@@ -39,7 +36,7 @@ class Retrieval:
     def __init__(
         self,
         store: Store,
-        reranker: Callable[[], "Reranker | None"],
+        reranker: Callable[[], RankingModel | None],
         measures: Measures = UNMEASURED,
     ) -> None:
         self._measures = measures
@@ -133,7 +130,7 @@ def _again(entry: Entry) -> str:
     return f"ai rag collections rebuild {entry.name}"
 
 
-def _reranked(reranker: "Reranker", question: str, hits: Sequence[Hit]) -> list[Hit]:
+def _reranked(reranker: RankingModel, question: str, hits: Sequence[Hit]) -> list[Hit]:
     """The hits in the order in which the reranker sees them, with its scores."""
     texts = [f"{hit.payload['title']}\n{hit.payload['text']}" for hit in hits]
     scores = reranker.scores(question, texts)

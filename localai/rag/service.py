@@ -17,6 +17,7 @@ from localai.rag.citations import Citations
 from localai.rag.evidence import SILENCE, is_beside, is_unlike
 from localai.rag.ingest import Ingest, file_id
 from localai.rag.language import is_korean
+from localai.rag.models import RankingModel
 from localai.rag.names import check_name, is_name
 from localai.rag.prompt import prompt
 from localai.rag.rebuild import abandon, rebuild
@@ -42,7 +43,6 @@ from localai.rbac.permissions import Actor
 
 if TYPE_CHECKING:
     from localai.core.web import Fetched
-    from localai.rag.rerank import Reranker
 
 MAX_PASSAGES = 100
 MAX_DESCRIPTION = 500
@@ -69,7 +69,7 @@ class Rag:
         store: Store,
         require: Callable[[Actor, str], None],
         fetch: Callable[[str], "Fetched"],
-        reranker: Callable[[], "Reranker | None"] = lambda: None,
+        reranker: Callable[[], RankingModel | None] = lambda: None,
         measures: Measures = UNMEASURED,
     ) -> None:
         self._measures = measures

@@ -1,9 +1,11 @@
 """Collections on disk: their rows, their indexes, and the model that embeds for them."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from localai.core.errors import Invalid, Unavailable
@@ -12,14 +14,16 @@ from localai.core.ids import new_id
 from localai.rag.catalog import Catalog, Entry
 from localai.rag.fusion import Fusion
 from localai.rag.index import Index, Search, alone, destroy, open_index, preferred_engine
+from localai.rag.kept import KEPT_S
 from localai.rag.language import is_korean
+from localai.rag.models import EmbeddingModel
 from localai.rag.records import SHIPPED_MODEL
 from localai.rag.sparse import TOKENIZER_VERSION, query_vector, term_ids
 from localai.rag.stopwords import without_stopwords
 
 if TYPE_CHECKING:
+    from localai.core.line.client import Line
     from localai.rag.client import QdrantServer
-    from localai.rag.embed import Embedder
 
 # Models kept in memory at once: that of the settings, and one that a collection was made with.
 _LOADED = 2
@@ -35,32 +39,40 @@ class Store:
     """The collections of a home.
 
     New ones are held by the `server`, if there is one, else in the folder `data`. `model` gives
-    the name of the setting as it stands, and `embedder` a model by its name.
+    the name of the setting as it stands, and `embedder` a model by its name; `line` the process
+    that holds what lies in the folder, if it is another one. Without one, an index stays open for
+    `kept_s` seconds after a question.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a room is handed all that it needs
         self,
         catalog: Catalog,
         data: Path,
-        embedder: Callable[[str], "Embedder"],
+        embedder: Callable[[str], EmbeddingModel],
         model: Callable[[], str],
         server: "Callable[[], QdrantServer] | None" = None,
+        line: "Callable[[], Line | None]" = lambda: None,
+        kept_s: float = KEPT_S,
     ) -> None:
         self.catalog = catalog
         self.data = data
         self._model = model
         self._server = server
+        self._line = line
+        self._kept_s = kept_s
         self._embedder = lru_cache(maxsize=_LOADED)(embedder)
         self._indexes: dict[str, Index] = {}
+        self._opening = Lock()
+        self._used = time.monotonic()
 
     @property
     def model(self) -> str:
         """The embedding model of the settings, which another process may just have changed."""
         return self._model()
 
-    def own_embedder(self) -> "Embedder":
+    def own_embedder(self) -> EmbeddingModel:
         """The embedding model of the settings."""
-        return self._embedder(self.model)
+        return self.named_embedder(self.model)
 
     @property
     def engine(self) -> str:
@@ -104,19 +116,43 @@ class Store:
 
     def index(self, entry: Entry) -> Index:
         """What holds the collection's passages."""
-        if entry.directory not in self._indexes:
-            self._indexes[entry.directory] = self._opened(entry)
-        return self._indexes[entry.directory]
+        return self.held(entry.engine, entry.directory)
 
-    def _opened(self, entry: Entry) -> Index:
-        if entry.engine != "server":
-            return open_index(entry.engine, self._folder(entry))
+    def held(self, engine: str, directory: str) -> Index:
+        """What holds the passages of a directory."""
+        with self._opening:
+            if directory not in self._indexes:
+                self._indexes[directory] = self._opened(engine, directory)
+            return self._indexes[directory]
+
+    def named_embedder(self, name: str) -> EmbeddingModel:
+        """An embedding model by its name; the last two are kept."""
+        self._used = time.monotonic()
+        return self._embedder(name)
+
+    def unload(self, idle_s: float = 0) -> None:
+        """Forget the models that are kept, if nobody has asked for one for so long."""
+        if time.monotonic() - self._used >= idle_s:
+            self._embedder.cache_clear()
+
+    def _opened(self, engine: str, directory: str) -> Index:
+        folder = self.data / directory
+        if engine != "server":
+            here = partial(open_index, engine, folder, self._kept_s)
+            return self._attached(engine, directory, here) or here()
         if self._server is None:
-            message = f"{entry.name} lies on a Qdrant server, and none is set"
+            message = "this collection lies on a Qdrant server, and none is set"
             raise Unavailable(message, hint="ai config set rag.qdrant_url URL")
         from localai.rag.client import ServerIndex  # noqa: PLC0415 - imports for over a second
 
-        return ServerIndex(self._server(), f"localai-{entry.directory}")
+        return ServerIndex(self._server(), f"localai-{directory}")
+
+    def _attached(self, engine: str, directory: str, here: Callable[[], Index]) -> Index | None:
+        if (line := self._line()) is None:
+            return None
+        from localai.rag.attached import AttachedIndex, Held  # noqa: PLC0415 - most run alone
+
+        return AttachedIndex(Held(engine, directory), line, here)
 
     def search(self, entry: Entry, text: str, k: int, *, root: str | None = None) -> Search | None:
         """The question as vectors, or None where it has no word."""
@@ -125,13 +161,13 @@ class Store:
             return None
         # An English model's opinion of Korean is noise, and costs a fifth of the ranking.
         is_readable = entry.is_multilingual or not is_korean(text)
-        dense = self._embedder(entry.model).embed_query(text) if is_readable else None
+        dense = self.named_embedder(entry.model).embed_query(text) if is_readable else None
         fusion = _STATIC_FUSION if entry.model == SHIPPED_MODEL else _TRANSFORMER_FUSION
         return Search(query_vector(words), dense, fusion, k, root)
 
-    def embedder(self, entry: Entry) -> Callable[[], "Embedder"]:
+    def embedder(self, entry: Entry) -> Callable[[], EmbeddingModel]:
         """Gives the model that the collection was made with, loaded when it is first needed."""
-        return partial(self._embedder, entry.model)
+        return partial(self.named_embedder, entry.model)
 
     def size(self, directory: str) -> int:
         """How many bytes the index in the directory takes on disk."""
@@ -139,11 +175,12 @@ class Store:
 
     def remove(self, entry: Entry) -> None:
         """Remove the collection and its index."""
-        index = self._indexes.pop(entry.directory, None)
+        is_elsewhere = entry.engine == "server" or self._line() is not None
         with self._settling(self._folder(entry)):
             self.catalog.remove(entry.name)
-            if index or entry.engine == "server":
-                (index or self._opened(entry)).destroy()
+            if is_elsewhere or entry.directory in self._indexes:
+                self.index(entry).destroy()
+                del self._indexes[entry.directory]
 
     @contextmanager
     def _settling(self, folder: Path) -> Iterator[None]:

@@ -7,8 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -19,29 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from mail_server import mail_server
 from mcp_clients import key_of, operator
-from terminal import AI, Ai
+from terminal import AI, Ai, serving
 from web_server import closed_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "howto" / "api.md"
 APPROVALS = "/api/v1/approvals"
 NEW = {"tool_name": "deploy", "arguments": {"service": "shop"}}
-
-
-@contextmanager
-def serving(
-    ai: Ai, *options: str, ends: signal.Signals = signal.SIGTERM
-) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """The address of `ai serve` at a port of its own; it ends as it is told to."""
-    with ai.start("serve", "--port", "0", *options) as process:
-        assert process.stderr is not None
-        found = re.search(r"https?://[\d.:]+", process.stderr.readline())
-        assert found is not None
-        try:
-            yield found[0], process
-        finally:
-            process.send_signal(ends)
-            process.wait(timeout=30)
 
 
 def test_what_is_under_way_is_answered_before_it_ends(ai: Ai) -> None:

@@ -82,6 +82,7 @@ WRAPPED = {
     "mcp": {f"agent/mcp/{name}.py" for name in ("client", "http", "server", "shelf", "stdio")},
     "mcp_types": {"agent/mcp/client.py"},
     "mmh3": {"rag/sparse.py"},
+    "msgspec": {"core/line/frames.py"},
     "pynvml": {"infer/nvidia.py"},
     "pysqlite3": {"core/db.py"},
     "qdrant_client": {"rag/client.py"},

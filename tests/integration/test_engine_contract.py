@@ -1,4 +1,4 @@
-"""What engines do alike: in this process, on a real server, on a scripted one, with a failover."""
+"""What engines do alike: here, in another process, on servers, with a failover."""
 
 import json
 from collections.abc import Iterator
@@ -9,12 +9,14 @@ import chat_server
 import gguf_models
 import pytest
 from chat_server import event
+from lines import line_to
 
 from localai.core.errors import Denied, Unavailable
-from localai.infer import llamacpp
+from localai.infer import attached, llamacpp
 from localai.infer.engine import Delta, Engine, Form, Message, Sampling, ToolSpec
 from localai.infer.failover import Failover
 from localai.infer.remote import Remote, Server
+from localai.infer.resident import Resident
 
 KEY = "sk-one-two-three"
 HELLO = "Hello there, what can I do for you on this fine day?"
@@ -43,8 +45,12 @@ def url(file: Path) -> Iterator[str]:
         yield found
 
 
-@pytest.fixture(scope="module", params=["embedded", "remote", "scripted", "failover"])
-def engine(request: pytest.FixtureRequest, file: Path) -> Iterator[Engine]:
+@pytest.fixture(
+    scope="module", params=["embedded", "resident", "attached", "remote", "scripted", "failover"]
+)
+def engine(
+    request: pytest.FixtureRequest, file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
     """The same words from each."""
     made: Engine
     if request.param == "embedded":
@@ -52,6 +58,13 @@ def engine(request: pytest.FixtureRequest, file: Path) -> Iterator[Engine]:
     elif request.param == "failover":
         loads = {"gone": _gone, "s": lambda: llamacpp.load(file, threads=1, gpu_layers=0)}
         made = Failover(loads, lambda *_: None)
+    elif request.param == "resident":
+        made = _resident(file).get("somebody", "s", _untold)
+    elif request.param == "attached":
+        methods = attached.methods(_resident(file), "somebody")
+        with line_to(tmp_path_factory.mktemp("line"), methods) as line:
+            yield attached.Attached("s", line, _gone, _untold)
+        return
     elif request.param == "remote":
         made = _remote(request.getfixturevalue("url"))
     else:
@@ -63,6 +76,14 @@ def engine(request: pytest.FixtureRequest, file: Path) -> Iterator[Engine]:
             return
     yield made
     made.close()
+
+
+def _resident(file: Path) -> Resident:
+    return Resident(lambda *_: llamacpp.load(file, threads=1, gpu_layers=0))
+
+
+def _untold(line: str) -> None:
+    raise AssertionError(line)
 
 
 def _gone() -> Engine:

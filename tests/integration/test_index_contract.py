@@ -4,12 +4,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from lines import line_to
 from qdrant_server import standing
 
 from localai.core.errors import Conflict, LocalaiError, Unavailable
 from localai.rag import client
+from localai.rag.attached import AttachedIndex, Held, methods
 from localai.rag.client import QdrantServer, ServerIndex
 from localai.rag.fusion import Fusion
 from localai.rag.index import Index, Point, Search, every, open_index
@@ -60,9 +63,15 @@ def embedded(engine: str, folder: Path) -> Index:
     return made
 
 
-@pytest.fixture(params=["edge", "local", "server"])
+@pytest.fixture(params=["edge", "local", "server", "attached"])
 def again(request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[[], Index]]:
     """Opens the same index, as another process would."""
+    if request.param == "attached":
+        with line_to(
+            folder.with_name("line"), methods(_no_model, _no_model, _held(folder))
+        ) as line:
+            yield lambda: AttachedIndex(Held("edge", folder.name), line, _not_here)
+        return
     if request.param != "server":
         yield lambda: open_index(request.param, folder)
         return
@@ -70,6 +79,26 @@ def again(request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[[],
         server = QdrantServer(found.url, lambda: None)
         yield lambda: ServerIndex(server, "abc")
         server.close()
+
+
+def _held(folder: Path) -> Callable[[str, str], Index]:
+    """The indexes of a process that holds them open."""
+    opened: dict[str, Index] = {}
+
+    def held(engine: str, directory: str) -> Index:
+        if directory not in opened:
+            opened[directory] = open_index(engine, folder.with_name(directory))
+        return opened[directory]
+
+    return held
+
+
+def _no_model(name: str) -> NoReturn:
+    raise AssertionError(name)
+
+
+def _not_here() -> NoReturn:
+    raise AssertionError("the other process is there")
 
 
 @pytest.fixture

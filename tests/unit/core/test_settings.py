@@ -44,6 +44,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "notify.escalate_after": ("2m", "90s", "1h", "0"),
     "metrics.port": ("0", "9464", "65535", "65536"),
     "server.port": ("0", "8020", "65535", "http"),
+    "server.keep_alive": ("90s", "5m", "2h", "soon"),
     "log.level": ("debug", "info", "error", "loud"),
 }
 

@@ -46,10 +46,9 @@ def test_a_second_question_finds_it_open(door: Door) -> None:
     assert door.closed.is_set()
 
 
-def test_it_closes_by_itself(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_closes_by_itself(door: Door) -> None:
     """When nobody asks again."""
-    monkeypatch.setattr(kept, "KEPT_S", 0.0)
-    with Kept(door.through).lent(is_kept=True):
+    with Kept(door.through, kept_s=0.0).lent(is_kept=True):
         pass
     assert door.closed.wait(30)
 

@@ -1,0 +1,143 @@
+"""A model that another process of this home keeps loaded, and how that process is asked."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from localai.core.line.client import Line, Lost
+from localai.core.line.method import Method, Tell
+from localai.infer.engine import (
+    DEFAULT_SAMPLING,
+    FREE,
+    Delta,
+    Engine,
+    Form,
+    Message,
+    Sampling,
+    ToolSpec,
+)
+from localai.infer.resident import Resident
+
+_LOAD: Final = "model.load"
+_COUNT: Final = "model.count"
+_STREAM: Final = "model.stream"
+_COUNTED = 512  # texts whose tokens are counted once
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model is like, once it is loaded."""
+
+    context: int
+    calls_tools: bool
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text for a model."""
+
+    model: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A conversation for a model."""
+
+    model: str
+    conversation: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...]
+    sampling: Sampling
+    form: Form
+
+
+class Attached:
+    """An engine whose model `ai serve` keeps; where that ends, it is loaded `here`."""
+
+    def __init__(self, name: str, line: Line, here: Callable[[], Engine], warn: Tell) -> None:
+        self.name = name
+        self._line = line
+        self._here = here
+        self._warn = warn
+        self._conversation = ""
+        self._own: Engine | None = None
+        self._counted = lru_cache(_COUNTED)(self._count)
+        about = line.call(_LOAD, name, About, warn)
+        self.context, self.calls_tools = about.context, about.calls_tools
+
+    def count(self, text: str) -> int:
+        """How many tokens the text has."""
+        return self._counted(text)
+
+    def recall(self, conversation: str) -> None:
+        """Take up what is remembered of the conversation."""
+        self._conversation = conversation
+        if self._own is not None:
+            self._own.recall(conversation)
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSpec] = (),
+        sampling: Sampling = DEFAULT_SAMPLING,
+        form: Form = FREE,
+    ) -> Generator[Delta]:
+        """Answer `messages` in the form; what was said before `ai serve` ended stays said."""
+        if self._own is None:
+            talk = Talk(self.name, self._conversation, (*messages,), (*tools,), sampling, form)
+            is_begun = False
+            try:
+                with closing(self._line.stream(_STREAM, talk, Delta, self._warn)) as answer:
+                    for delta in answer:
+                        is_begun = True
+                        yield delta
+            except Lost:
+                if is_begun:
+                    raise
+            else:
+                return
+        own = self._loaded_here()
+        yield from own.stream(messages, tools=tools, sampling=sampling, form=form)
+
+    def close(self) -> None:
+        """Give back what was loaded here."""
+        if self._own is not None:
+            self._own.close()
+
+    def _count(self, text: str) -> int:
+        if self._own is None:
+            with suppress(Lost):
+                return self._line.call(_COUNT, Text(self.name, text), int)
+        return self._loaded_here().count(text)
+
+    def _loaded_here(self) -> Engine:
+        if self._own is None:
+            self._warn(f"`ai serve` is gone: {self.name} is loaded here")
+            self._own = self._here()
+            self._own.recall(self._conversation)
+        return self._own
+
+
+def methods(resident: Resident, actor: object) -> Mapping[str, Method]:
+    """What a process answers that keeps a model."""
+
+    def load(name: str, tell: Tell) -> About:
+        with resident.beside(actor, name, tell) as engine:
+            return About(engine.context, engine.calls_tools)
+
+    def count(asked: Text, tell: Tell) -> int:
+        with resident.beside(actor, asked.model, tell) as engine:
+            return engine.count(asked.text)
+
+    def stream(asked: Talk, tell: Tell) -> Generator[Delta]:
+        engine = resident.get(actor, asked.model, tell)
+        engine.recall(asked.conversation)
+        return engine.stream(
+            asked.messages, tools=asked.tools, sampling=asked.sampling, form=asked.form
+        )
+
+    return {_LOAD: Method(str, load), _COUNT: Method(Text, count), _STREAM: Method(Talk, stream)}
