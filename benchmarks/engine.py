@@ -10,6 +10,8 @@ prefill   prompt tokens a second, to the first token
 resume    milliseconds to the first token of a long conversation: read again, and resumed
 process   seconds from the start of `ai chat` to the first letter, against a script with the same
           imports that loads the same model and generates
+attached  the same beside `ai serve`, against a script that imports typer and httpx and asks the
+          same server over HTTP
 
 Exits 1 where a target is missed.
 """
@@ -23,7 +25,7 @@ import string
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +48,7 @@ PROMPT = "Tell me about the sea, the sky and everything between them."
 READ = 1000
 LONG = 1500
 AI = Path(sys.executable).with_name("ai")
+ASKED = ["chat", "--no-tools", "--temperature", "0", "--max-tokens", "4"]
 # What `ai chat` imports before it can answer; a script that uses less would do less.
 SCRIPT = """
 import sys
@@ -56,6 +59,24 @@ llama = Llama(model, n_ctx=8192, n_threads=int(threads), n_threads_batch=int(thr
               n_gpu_layers=0, verbose=False)
 for piece in llama(prompt, max_tokens=4, temperature=0, stream=True):
     print(piece["choices"][0]["text"], end="", flush=True)
+"""
+
+# A minimal command of the same server: options, a request, and what it streams.
+CALLER = """
+import json, sys
+import httpx, typer
+url, key, model, system, prompt = sys.argv[1:]
+def ask():
+    body = {"model": model, "stream": True, "temperature": 0, "max_tokens": 4}
+    body["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, headers=headers) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: {"):
+                delta = json.loads(line[6:])["choices"][0]["delta"]
+                print(delta.get("content") or "", end="", flush=True)
+sys.argv[1:] = []
+typer.run(ask)
 """
 
 
@@ -197,16 +218,13 @@ def resume(ring: Ring) -> bool:
 
 def process(ring: Ring) -> bool:
     """The whole command."""
-    home = ring.scratch / "home"
-    for words in (["init"], ["models", "add", str(ring.model)], ["models", "use", ring.model.stem]):
-        subprocess.run([AI, "--home", home, *words], check=True, capture_output=True)
+    home = _home(ring)
     engine = ["--set", f"engine.threads={ring.threads}", "--set", "engine.gpu_layers=0"]
-    asked = ["chat", "--no-tools", "--temperature", "0", "--max-tokens", "4"]
     prompt = (
         f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
         f"<|im_start|>user\n{PROMPT}<|im_end|>\n<|im_start|>assistant\n"
     )
-    ours = [AI, "--home", home, *engine, *asked, PROMPT]
+    ours = [AI, "--home", home, *engine, *ASKED, PROMPT]
     script = [sys.executable, "-c", SCRIPT, ring.model, str(ring.threads), prompt]
     turns: dict[str, Measure] = {
         "ai chat": partial(_first_letter, ours),
@@ -216,7 +234,46 @@ def process(ring: Ring) -> bool:
     return contest.report("s", contest.held(turns, ring.rounds), targets)
 
 
-def _first_letter(command: list[str | Path]) -> float:
+def attached(ring: Ring) -> bool:
+    """The whole command beside a server, each time with another question."""
+    home = _home(ring)
+    ai = [AI, "--home", home, "--set", f"engine.threads={ring.threads}"]
+    (user,) = json.loads(_said([AI, "--home", home, "users", "list", "--json"]))["items"]
+    made = [AI, "--home", home, "keys", "create", "--user", user["name"], "--json"]
+    key = json.loads(_said(made))["key"]
+    served = [*ai, "--set", "engine.gpu_layers=0", "serve", "--port", "0"]
+    numbers = count()
+    with subprocess.Popen(served, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        url = server.stderr.readline().split()[2]
+
+        def ours() -> float:
+            question = f"Number {next(numbers)}. {PROMPT}"
+            return _first_letter([AI, "--home", home, *ASKED, question])
+
+        def script() -> float:
+            question = f"Number {next(numbers)}. {PROMPT}"
+            words = [url, key, ring.model.stem, SYSTEM, question]
+            return _first_letter([sys.executable, "-c", CALLER, *words])
+
+        found = contest.held({"ai chat": ours, "script": script}, ring.rounds)
+        server.terminate()
+    return contest.report("s", found, [Target("ai chat", "script", 1.2, is_limit=True)])
+
+
+def _home(ring: Ring) -> Path:
+    """A home in which the model is used."""
+    home = ring.scratch / "home"
+    for words in (["init"], ["models", "add", str(ring.model)], ["models", "use", ring.model.stem]):
+        subprocess.run([AI, "--home", home, *words], check=True, capture_output=True)
+    return home
+
+
+def _said(command: Sequence[str | Path]) -> bytes:
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def _first_letter(command: Sequence[str | Path]) -> float:
     started = perf_counter()
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -243,6 +300,7 @@ PARTS: dict[str, Callable[[Ring], bool]] = {
     "prefill": prefill,
     "resume": resume,
     "process": process,
+    "attached": attached,
 }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from localai.core import settings as keys
 from localai.core.directories import Directories, locate, project
 from localai.core.errors import Denied, Invalid, Unavailable
-from localai.core.line.place import Place
+from localai.core.line.place import Listener, Place
 from localai.core.redact import remember
 from localai.core.settings import Key, Settings
 
@@ -61,6 +61,7 @@ class Ground:
         self._flags = dict(flags or {})
         self._ranks: RankingModel | None = None
         self._line: Line | None = None
+        self._deaf: Listener | None = None
         self.kept_loaded_s = 0
         self._read_settings()
         self.workspace = (workspace or Path.cwd()).absolute()
@@ -231,12 +232,14 @@ class Ground:
         return self._line
 
     def _find_line(self) -> "Line | None":
-        place = self.line_place
-        if not place.is_taken:
+        listener = self.line_place.read()
+        if listener == self._deaf:  # None at first: where nobody listens, nothing is loaded to ask
             return None
         from localai.core.line.client import find
 
-        return find(place)
+        found = find(self.line_place)
+        self._deaf = listener if found is None else None
+        return found
 
     @property
     def _log_file(self) -> Path:

@@ -35,6 +35,7 @@ from localai.core.line.place import Listener, Place
 T = TypeVar("T")
 
 _KINDS = (Invalid, Denied, NotFound, Conflict, Unavailable, Pending, Rejected, Expired)
+_PATIENCE_S: Final = 5.0  # until a process that was stopped counts as one that is gone
 _CLASSES: Final = {kind.category: kind for kind in _KINDS}
 
 
@@ -105,6 +106,9 @@ class Line:
         with _translated():
             connection = Connection(self._place.connect().detach())
             say(connection, self.listener.key)
+            if not connection.poll(_PATIENCE_S):
+                raise TimeoutError
+            heard_reply(connection)
             return connection
 
 

@@ -44,11 +44,6 @@ class Place:
     def _note(self) -> Path:
         return self.folder / "listener.json"
 
-    @property
-    def is_taken(self) -> bool:
-        """Whether somebody listens, or listened and died."""
-        return self._note.exists()
-
     def write(self, listener: Listener) -> None:
         """Say who listens."""
         write_private(self._note, json.dumps(asdict(listener)).encode())

@@ -96,6 +96,7 @@ class Answering(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         with connection:
             if not hmac.compare_digest(connection.recv_bytes(len(self._key)), self._key):
                 return
+            say(connection, Over())
             while True:
                 call = heard_call(connection)
                 with self._counted(), closing(self._replies(call, connection)) as replies:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from localai.core.errors import Conflict, Invalid, LocalaiError, NotFound
-from localai.core.line import server
+from localai.core.line import client, server
 from localai.core.line.client import Line, Lost, find
 from localai.core.line.frames import packed
 from localai.core.line.method import Method, Tell
@@ -255,14 +255,24 @@ def test_callers_have_an_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(server, "MAX_CALLERS", 2)
     with answered(place) as answers:
         lines = [found for found in (find(place), find(place)) if found]
-        for each in lines:
-            each.call("echo", SOUP, Order)
         assert answers.callers == 2
-        more = find(place)
-        assert more is not None
-        with pytest.raises(Lost):
-            more.call("echo", SOUP, Order)
+        assert find(place) is None
         lines[0].close()
         while answers.callers == 2:
             pass
+        more = find(place)
+        assert more is not None
         assert more.call("echo", SOUP, Order) == SOUP
+
+
+def test_a_process_that_was_stopped_counts_as_gone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes connections, and says nothing."""
+    monkeypatch.setattr(client, "_PATIENCE_S", 0.1)
+    with answered(place):
+        left = place.read()
+    assert left is not None
+    place.write(left)
+    with place.listen():
+        assert find(place) is None
