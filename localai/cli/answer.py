@@ -3,9 +3,6 @@
 import sys
 from typing import Protocol, Self
 
-from rich.text import Text
-
-from localai.cli.console import stderr
 from localai.core.escape import visible
 
 
@@ -71,7 +68,6 @@ class Thoughts:
     """Writes what a model thinks to stderr, dim on a terminal."""
 
     def __init__(self) -> None:
-        self._console = stderr()
         self._is_open = self._ends_line = False
 
     def __enter__(self) -> Self:
@@ -87,12 +83,14 @@ class Thoughts:
         if not self._is_open and not (text := text.lstrip()):
             return
         self._is_open, self._ends_line = True, text.endswith("\n")
-        self._console.print(Text(visible(text, lines=True), "dim"), end="", soft_wrap=True)
+        from localai.cli.screen import print_dim
+
+        print_dim(visible(text, lines=True))
 
     def rest(self) -> None:
         """End the thought."""
         if self._is_open:
-            self._console.print("" if self._ends_line else "\n")
+            print("" if self._ends_line else "\n", file=sys.stderr)
             self._is_open = False
 
 

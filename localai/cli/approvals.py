@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, noun
-from localai.cli.console import ago, note, print_fields, print_line, print_table, table
+from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.core.canonical import canonical
 from localai.core.clock import seconds
 
@@ -47,6 +47,7 @@ def list_(
         )
 
     if watch:
+        from localai.cli.screen import table
         from localai.cli.watch import watching  # rich.live, for this option alone
 
         call.app.send_in_background()

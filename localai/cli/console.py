@@ -11,29 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from localai.core.escape import visible
 from localai.core.records import json_text
 
 # RFC 3986 has no other characters; nothing in it can end the escape sequence around it.
 _ADDRESS = re.compile(r"(?:https?|file)://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,2000}")
-_LAST = 16  # cells that the last column of a table needs: it may fold, the others may not
-_GAP = "  "
-_WIDE = 200  # a pipe has no width: a table that nobody wraps can be cut by columns
-
-
-def stdout() -> Console:
-    """A console for results."""
-    return _console(stderr=False)
-
-
-def stderr() -> Console:
-    """A console for prompts, progress and warnings."""
-    return _console(stderr=True)
+LAST = 16  # cells that the last column of a table needs: it may fold, the others may not
+GAP = "  "
 
 
 def print_json(record: object) -> None:
@@ -47,47 +31,34 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     if not listed:
         note(empty)
         return
-    if _folds(columns, listed):
+    from localai.cli import screen
+
+    if screen.folds(columns, listed):
         for row in listed:
             print_fields(dict(zip(columns, row, strict=True)))
             print_line("")
         return
-    stdout().print(table(columns, listed))
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table to print; every cell is escaped."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, len(_GAP), 0, 0))
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    for row in rows:
-        made.add_row(*(Text(visible(_cell(value))) for value in row))
-    return made
-
-
-def _folds(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
-    """Tell whether the screen is too narrow for a table: an id in pieces cannot be copied."""
-    texts = [columns, *([visible(_cell(value)) for value in row] for row in rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
-    fixed = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
-    return fixed + min(widths[-1], _LAST) > stdout().width
+    screen.stdout().print(screen.table(columns, listed))
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
     """Names and values on stdout, one pair a line; values keep their line breaks."""
     width = max((len(name) for name in fields), default=0)
     for name, value in fields.items():
-        first, *rest = _folded(value, stdout().width - width - len(_GAP))
+        first, *rest = _folded(value, width + len(GAP))
         print_line(f"{name:{width}}  {first}")
         for line in rest:
             print_line(f"{'':{width}}  {line}")
 
 
-def _folded(value: object, width: int) -> Sequence[str]:
+def _folded(value: object, margin: int) -> Sequence[str]:
     """The lines of a value; on a terminal a long list is broken between its elements."""
-    text = visible(_cell(value), lines=True)
+    text = visible(cell(value), lines=True)
     if isinstance(value, list | tuple) and sys.stdout.isatty():
-        return textwrap.wrap(text, max(width, _LAST), break_on_hyphens=False) or [""]
+        from localai.cli import screen
+
+        width = max(screen.stdout().width - margin, LAST)
+        return textwrap.wrap(text, width, break_on_hyphens=False) or [""]
     return text.split("\n")
 
 
@@ -123,22 +94,8 @@ def ago(moment: str | None) -> str:
     return f"in {amount}" if seconds < 0 else f"{amount} ago"
 
 
-def _console(*, stderr: bool) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
-    forced = os.environ.get("CLICOLOR_FORCE", "0") != "0" or None
-    width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
-    return Console(
-        stderr=stderr,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        force_terminal=forced,
-        width=width,
-        soft_wrap=False,
-    )
-
-
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as a table has it."""
     if value is None:
         return ""
     if isinstance(value, bool):

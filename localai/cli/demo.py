@@ -6,7 +6,8 @@ import typer
 from rich.text import Text
 
 from localai.cli.call import Call, Json, noun
-from localai.cli.console import note, print_line, stdout
+from localai.cli.console import note, print_line
+from localai.cli.screen import stdout
 from localai.core.escape import visible
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import typer
 from rich.text import Text
 
 from localai.cli.call import Call, Json, noun
-from localai.cli.console import note, print_line, stdout
+from localai.cli.console import note, print_line
+from localai.cli.screen import stdout
 from localai.core.clock import rfc3339, seconds
 from localai.core.escape import visible
 from localai.core.log_reader import Line, Wanted

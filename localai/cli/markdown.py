@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.segment import Segment
 
-from localai.cli.console import stdout
+from localai.cli.screen import stdout
 from localai.core.escape import visible
 
 

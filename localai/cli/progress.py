@@ -16,7 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from localai.cli.console import stderr
+from localai.cli.screen import stderr
 
 
 class Step(Protocol):

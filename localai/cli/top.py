@@ -13,7 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from localai.cli.console import print_json, stdout
+from localai.cli.console import print_json
+from localai.cli.screen import stdout
 from localai.core.escape import visible
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.live import Live
 
-from localai.cli.console import print_line, stdout
+from localai.cli.console import print_line
+from localai.cli.screen import stdout
 from localai.core.records import json_text
 
 if TYPE_CHECKING:
