@@ -30,13 +30,13 @@ Reason = Annotated[str | None, Field(max_length=1024, description="Why; kept.")]
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Body(BaseModel):
+class Strict(BaseModel):
     """What is not named here is a slip of the hand, and refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class NewApproval(_Body):
+class NewApproval(Strict):
     """A call that is to wait for a person; a name that is no tool's here is another system's."""
 
     tool_name: str = Field(
@@ -53,7 +53,7 @@ reference(NewApproval)
 schemas["NewApproval"]["properties"]["arguments"]["additionalProperties"] = _VALUE
 
 
-class Decision(_Body):
+class Decision(Strict):
     """What is to become of a request."""
 
     action: Literal["approve", "reject", "claim", "succeed", "fail"] = Field(

@@ -86,6 +86,8 @@ def touch(rooms: App) -> None:
         getattr(rooms, name)
     for name in ("models", "completions", "engines", "embeddings"):
         getattr(rooms, name)
+    for name in ("history", "search", "recollection"):
+        getattr(rooms, name)
 
 
 def _announce(place: Place, address: str, announce: Callable[[str], None]) -> None:

@@ -9,18 +9,20 @@ from localai.app.governance import Governance
 from localai.core import settings as keys
 from localai.core.errors import Invalid
 from localai.core.settings import Key, Settings
+from localai.rag.records import Collection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from localai.core.web import Fetched
     from localai.rag.client import QdrantServer
     from localai.rag.embed import Embedder
     from localai.rag.embeddings import Embeddings
     from localai.rag.exchange import Exchange
-    from localai.rag.records import Collection
+    from localai.rag.records import IndexReport, Progress
     from localai.rag.rerank import Reranker
     from localai.rag.retrieval_models import RetrievalModels
+    from localai.rag.sent import Text
     from localai.rag.service import Rag
     from localai.rag.shelf import Repositories
     from localai.rag.store import Store
@@ -34,7 +36,7 @@ class Chosen:
 
     model: str
     reranker: str
-    others: tuple["Collection", ...]
+    others: tuple[Collection, ...]
 
 
 class WithDocuments(Governance):
@@ -86,11 +88,12 @@ class WithDocuments(Governance):
         """The reranker of the settings, kept as long as it is that one."""
         if not (name := self._as_it_stands(keys.RAG_RERANKER)):
             return None
-        if self._ranks is None or self._ranks.name.lower() != name.lower():
+        ranks = self._ranks  # looked at once: another thread may just be reloading it
+        if ranks is None or ranks.name.lower() != name.lower():
             from localai.rag.rerank import Reranker
 
-            self._ranks = Reranker(name, self.embeddings_dir)
-        return self._ranks
+            ranks = self._ranks = Reranker(name, self.embeddings_dir)
+        return ranks
 
     def _as_it_stands(self, key: Key[str]) -> str:
         """A setting that another process may have changed since this one began."""
@@ -140,6 +143,44 @@ class WithDocuments(Governance):
         self._read_settings()
         model, reranker = self.settings[keys.RAG_MODEL], self.settings[keys.RAG_RERANKER]
         return Chosen(model, reranker, tuple(self.rag.of_other_models(actor)))
+
+    def reload_rag_models(self, actor: "Actor") -> "Chosen":
+        """The models of the settings as they stand, read from their files anew.
+
+        Unavailable where one of them is not here, or the Qdrant server that is set does not answer.
+        """
+        self.rbac.require(actor, "rag:write")
+        if self.settings[keys.RAG_QDRANT_URL]:
+            self.qdrant.check()
+        model = self._store.reload()
+        self._ranks = None
+        if reranker := self._reranker():
+            reranker.load()
+        others = tuple(self.rag.of_other_models(actor))
+        return Chosen(model, reranker.name if reranker else "", others)
+
+    def index_sent(
+        self,
+        actor: "Actor",
+        *,
+        collection: str,
+        texts: "Sequence[Text]",
+        paths: "Sequence[str]",
+        on_progress: "Callable[[Progress], None]",
+    ) -> "IndexReport":
+        """Take in texts, and files of the workspace; Denied for a path that leads out of it."""
+        from localai.rag.within import Within
+
+        self.rbac.require(actor, "rag:write")
+        own = (*self.directories.all, self.settings[keys.MODELS_DIR], self._log_file)
+        within = Within(self.workspace, [folder for folder in own if folder])
+        return self.rag.index(
+            actor,
+            [within.place(path) for path in paths],
+            collection=collection,
+            texts=texts,
+            on_progress=on_progress,
+        )
 
     @cached_property
     def exchange(self) -> "Exchange":

@@ -7,7 +7,7 @@ import typer
 
 from localai.cli.ask import confirm
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, Yes, noun
-from localai.cli.console import ago, note, print_line, print_table
+from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.core.clock import seconds
 from localai.core.escape import visible
 from localai.core.records import Page
@@ -70,6 +70,13 @@ def search(
     else:
         page = call.app.search.find(call.actor, text, project=project, limit=limit, cursor=cursor)
     call.show(page, _found, ids=list(dict.fromkeys(found.session for found in page.items)))
+
+
+@app.command()
+def stats(ctx: typer.Context, *, json: Json = False) -> None:
+    """Count your conversations, and what was said in them."""
+    call = Call(ctx, json=json)
+    call.show(call.app.history.statistics(call.actor), lambda found: print_fields(vars(found)))
 
 
 @app.command()

@@ -141,6 +141,14 @@ def taken(key: str, name: str, held: Held) -> Source | Refused:
     return _text(key, name, held.data, held)
 
 
+def spoken(key: str, name: str, text: str) -> Source | Refused:
+    """A text that somebody sent, as `read` has a file; no name makes a document of it."""
+    held = Held(text.encode("utf-8", "replace"), Path(name).suffix)
+    if len(held.data) > MAX_BYTES:
+        return Refused(key, f"larger than {MAX_BYTES // 1_000_000} MB")
+    return _text(key, name, held.data, held)
+
+
 def kind_of(suffix: str) -> Kind:
     """How the text of a file is built, judged by its suffix."""
     return _PROSE.get(suffix.lower(), "code" if suffix.lower() in _CODE else "text")

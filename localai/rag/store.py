@@ -62,6 +62,16 @@ class Store:
         """The embedding model of the settings."""
         return self._embedder(self.model)
 
+    def reload(self) -> str:
+        """The name of the embedding model of the settings, read from its files anew.
+
+        Unavailable where they are not here, or cannot be read.
+        """
+        self._embedder.cache_clear()
+        own = self.own_embedder()
+        own.load()
+        return own.name
+
     @property
     def engine(self) -> str:
         """What holds new collections."""
@@ -104,9 +114,10 @@ class Store:
 
     def index(self, entry: Entry) -> Index:
         """What holds the collection's passages."""
-        if entry.directory not in self._indexes:
-            self._indexes[entry.directory] = self._opened(entry)
-        return self._indexes[entry.directory]
+        if found := self._indexes.get(entry.directory):
+            return found
+        # The first of several threads has its way: they take turns in one thing that is kept open.
+        return self._indexes.setdefault(entry.directory, self._opened(entry))
 
     def _opened(self, entry: Entry) -> Index:
         if entry.engine != "server":
