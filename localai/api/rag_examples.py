@@ -36,7 +36,7 @@ ANSWER: Final[dict[str, Any]] = {
         {
             "n": 1,
             "source": "kettle.md",
-            "title": "kettle.md › Kettle",
+            "title": "kettle.md \u203a Kettle",
             "location": "L1-L3",
             "score": 1.3,
             "text": "# Kettle\n\nThe kettle is descaled with vinegar every month.",

@@ -15,6 +15,7 @@ from localai.core.records import Page
 if TYPE_CHECKING:
     from localai.agent.history import Session, Transcript
     from localai.agent.search import Found
+    from localai.agent.session_statistics import SessionStatistics
 
 app = noun("Conversations that were held.")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
@@ -76,7 +77,7 @@ def search(
 def stats(ctx: typer.Context, *, json: Json = False) -> None:
     """Count your conversations, and what was said in them."""
     call = Call(ctx, json=json)
-    call.show(call.app.history.statistics(call.actor), lambda found: print_fields(vars(found)))
+    call.show(call.app.history.statistics(call.actor), _counted)
 
 
 @app.command()
@@ -129,6 +130,11 @@ def prune(
     call.show(Page(old, len(old)), _table, ids=[each.id for each in old])
     if is_due and confirm(question, yes=yes):
         note(f"forgotten: {len(call.app.history.prune(call.actor, seconds(unused)))}")
+
+
+def _counted(found: "SessionStatistics") -> None:
+    roles = ", ".join(f"{count} of {role}" for role, count in found.by_role.items())
+    print_fields(vars(found) | {"by_role": roles})
 
 
 def _pinned(session: "Session") -> None:
