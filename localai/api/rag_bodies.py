@@ -1,8 +1,8 @@
 """What is sent about documents: texts and paths to index, and questions."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from localai.api.bodies import Strict
@@ -49,6 +49,12 @@ class NewIndex(Strict):
         description="Files and folders in the folder in which the server was started.",
         examples=[["docs"]],
     )
+
+    @model_validator(mode="after")
+    def _has_something(self) -> Self:
+        if not (self.documents or self.paths):
+            raise ValueError("documents or paths are needed")
+        return self
 
     @property
     def texts(self) -> list[Text]:
