@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from localai.api.described import reference, schemas
 from localai.api.errors import Malformed, Unsupported
@@ -28,6 +28,14 @@ schemas["Value"] = {
 
 Reason = Annotated[str | None, Field(max_length=1024, description="Why; kept.")]
 M = TypeVar("M", bound=BaseModel)
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number, which JSON may also spell 5.0."""
 
 
 class Strict(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from localai.agent.history import Turn
-from localai.api.bodies import Strict
+from localai.api.bodies import Strict, Whole
 
 MAX_MESSAGES: Final = 1000
 
@@ -47,4 +47,4 @@ class Wanted(Strict):
     project: str | None = Field(
         default=None, max_length=4096, description="A git repository's; empty outside of any."
     )
-    limit: int = Field(default=20, ge=1, le=100)
+    limit: Whole = Field(default=20, ge=1, le=100)

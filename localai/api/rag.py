@@ -20,7 +20,7 @@ from localai.api.gateway_sending import Attended
 from localai.api.rag_bodies import NewIndex, Question
 from localai.app import App, Chosen
 from localai.core.asgi import Receive, Scope, Send
-from localai.core.records import Page, page_of
+from localai.core.records import Page
 from localai.rag.records import Answer, Collection, IndexReport
 from localai.rbac.permissions import Actor
 
@@ -57,9 +57,10 @@ def install(app: FastAPI) -> None:
 )
 def list_(actor: Caller, rooms: Rooms, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """What is indexed. Needs `rag:read`."""
-    found = rooms.rag.collections(actor).items
-    hint = f"GET {COLLECTIONS} without a cursor"
-    return shown(page_of(found, lambda each: each.name, limit=limit, cursor=cursor, hint=hint))
+    found = rooms.rag.collections(actor)
+    rest = [each for each in found.items if cursor is None or each.name > cursor]
+    following = rest[limit - 1].name if rest[limit:] else None
+    return shown(Page(rest[:limit], found.total, following))
 
 
 @router.get(

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from localai.api.bodies import Strict
+from localai.api.bodies import Strict, Whole
 from localai.rag.sent import Text
 
 MAX_TEXTS: Final = 500
@@ -69,7 +69,7 @@ class Question(Strict):
         min_length=1, max_length=2000, pattern=r"\S", examples=["How is the kettle descaled?"]
     )
     collection: Collection = "default"
-    k: int = Field(default=5, ge=1, le=50, description="Passages at most.")
+    k: Whole = Field(default=5, ge=1, le=50, description="Passages at most.")
     answer: bool = Field(
         default=True, description="Let the chat model answer from the passages; else null."
     )

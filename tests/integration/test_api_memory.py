@@ -1,5 +1,6 @@
 """Conversations over HTTP: saved, read, found, counted, forgotten, each by whom it belongs to."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,6 +17,7 @@ from localai.api.memory import PATH
 from localai.core.records import json_text
 from localai.rbac.permissions import Actor
 
+WORKERS = 160 if os.environ.get("PROVE") == "1" else 12
 SEARCH, STATISTICS = f"{PATH}/search", f"{PATH}/statistics"
 SAID = [
     {"role": "system", "content": "Answer as a pirate."},
@@ -188,6 +190,7 @@ def test_what_is_looked_for_is_never_a_query(user: httpx.Client, q: str) -> None
     assert user.post(SEARCH, json={"q": q, "meaning": True}).status_code == 200
 
 
+@pytest.mark.counted
 def test_many_keep_find_and_forget_at_once(server: Server) -> None:
     """Nothing is lost, nobody sees an error, and what was forgotten is found no more."""
     server.key("operator", "olga")
@@ -206,9 +209,9 @@ def test_many_keep_find_and_forget_at_once(server: Server) -> None:
             return {each.status_code for each in answers}
 
     with ThreadPoolExecutor(8) as pool:
-        assert set().union(*pool.map(works, range(24))) == {200}
+        assert set().union(*pool.map(works, range(WORKERS))) == {200}
     with closing(server.client("olga")) as client:
-        assert client.get(PATH).json()["total"] == 12
+        assert client.get(PATH).json()["total"] == WORKERS // 2
         wanted = {"q": "marvellous kettle", "meaning": True, "limit": 100}
         found = client.post(SEARCH, json=wanted).json()["items"]
-        assert len(found) == 12
+        assert len(found) == min(100, WORKERS // 2)

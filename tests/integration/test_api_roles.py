@@ -60,8 +60,10 @@ def _kept(server: Server, owner: str) -> Named:
 
 def _indexed(server: Server, owner: str) -> Named:
     """Collections belong to the home, whoever made them."""
-    texts = [Text("a.txt", "The otter eats fish.")]
-    server.app.rag.index(server.app.actor, (), collection="made", texts=texts)
+    made = [each.name for each in server.app.rag.collections(server.app.actor).items]
+    if "made" not in made:
+        texts = [Text("a.txt", "The otter eats fish.")]
+        server.app.rag.index(server.app.actor, (), collection="made", texts=texts)
     return {"name": "made"}
 
 
