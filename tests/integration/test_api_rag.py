@@ -20,6 +20,7 @@ from localai.api import rag
 from localai.api.rag import COLLECTIONS, PATH
 from localai.core.errors import Unavailable
 from localai.core.records import json_text
+from localai.rag import ingest
 from localai.rag.documents import Documents
 from localai.rag.records import Piped
 
@@ -258,6 +259,44 @@ def test_an_answer_ends_where_its_client_leaves(server: Server, admin: httpx.Cli
         leaving.post(QUERY, json=body, timeout=0.5)
     index(admin, "left-not", KETTLE)
     assert ask(admin, "left-not", answer=True).status_code == 200
+
+
+def test_an_index_run_ends_where_its_client_leaves(
+    server: Server, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it took in stays, and the next run goes on from there."""
+    monkeypatch.setattr(ingest, "BATCH", 4)
+    folder = server.app.workspace / "long"
+    folder.mkdir()
+    for n in range(60):
+        (folder / f"{n}.txt").write_text(f"The train number {n} is late today.\n")
+    left, ended = threading.Event(), threading.Event()
+    whole, run = Documents.whole, ingest.Ingest.run
+    read: list[object] = []
+
+    def slow(self: Documents, source: Any) -> Any:
+        read.append(source)
+        if len(read) == 10:
+            left.wait(30)
+        return whole(self, source)
+
+    def told(self: ingest.Ingest, *given: Any) -> Any:
+        try:
+            return run(self, *given)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(Documents, "whole", slow)
+    monkeypatch.setattr(ingest.Ingest, "run", told)
+    body = {"collection": "long", "paths": ["long"]}
+    with closing(server.client()) as leaving, pytest.raises(httpx.ReadTimeout):
+        leaving.post(INDEX, json=body, timeout=1)
+    left.set()
+    assert ended.wait(60)
+    there = admin.get(f"{COLLECTIONS}/long").json()["files"]
+    assert 0 < there < 60
+    rest = admin.post(INDEX, json=body).json()
+    assert (rest["unchanged"], rest["added"]) == (there, 60 - there)
 
 
 def test_more_that_index_than_can_be_are_told_to_come_again(
