@@ -11,6 +11,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from localai.agent import session_statistics
+from localai.agent.session_statistics import SessionStatistics
 from localai.agent.tables import index, messages, sessions
 from localai.core import directories, log
 from localai.core.clock import Clock, rfc3339
@@ -104,6 +106,21 @@ class History:
 
     def begin(self, actor: Actor, title: str, workspace: str) -> str:
         """A new conversation's id."""
+        return self.save(actor, title, workspace, (), is_foreign=False)
+
+    def save(
+        self,
+        actor: Actor,
+        title: str,
+        workspace: str,
+        turns: Sequence[Turn],
+        *,
+        is_foreign: bool = True,
+    ) -> str:
+        """The id of a new conversation in which all of this was said, stored in one step.
+
+        It `is_foreign` where others than our models and this user may have written in it.
+        """
         self._require(actor, "sessions:write")
         now = self._clock.now_us()
         row = {
@@ -114,9 +131,13 @@ class History:
             "project": directories.project(Path(workspace)),
             "created_us": now,
             "updated_us": now,
+            "has_foreign": is_foreign,
         }
+        said = [_row(str(row["id"]), seq, turn, now) for seq, turn in enumerate(turns, 1)]
         with self._database.transaction() as connection:
             connection.execute(sa.insert(sessions), row)
+            if said:
+                connection.execute(sa.insert(messages), said)
         if self._keep_s is not None and (pruned := self.prune(actor, self._keep_s)):
             log.write("sessions.pruned", sessions=[each.id for each in pruned])
         return str(row["id"])
@@ -127,9 +148,7 @@ class History:
         now = self._clock.now_us()
         with self._database.transaction() as connection:
             seq = int(connection.execute(_NEXT, {"session": session}).scalar_one())
-            row = {**asdict(turn), "seq": seq, "session_id": session, "created_us": now}
-            row["tool_calls"] = json.dumps([asdict(call) for call in turn.tool_calls])
-            connection.execute(sa.insert(messages), row)
+            connection.execute(sa.insert(messages), _row(session, seq, turn, now))
             connection.execute(
                 sa.update(sessions).where(sessions.c.id == session).values(updated_us=now)
             )
@@ -196,6 +215,12 @@ class History:
             head = connection.execute(_SESSIONS.where(sessions.c.id == full)).one()
             turns = tuple(_turn(row) for row in connection.execute(said))
         return Transcript(_session(head), turns)
+
+    def statistics(self, actor: Actor) -> SessionStatistics:
+        """How many conversations there are, and what was said in them."""
+        self._require(actor, "sessions:read")
+        with self._database.read() as connection:
+            return session_statistics.read(connection, actor.user_id)
 
     def exists(self, session: str) -> bool:
         """Whether there is a conversation of this id, whoever's it is."""
@@ -298,6 +323,13 @@ _IMPORTANCE = sa.case(
     else_=1,
 )
 _SESSIONS = sa.select(sessions, _said().label("said"), _IMPORTANCE.label("importance"))
+
+
+def _row(session: str, seq: int, turn: Turn, now_us: int) -> dict[str, object]:
+    """A message as it is stored."""
+    calls = json.dumps([asdict(call) for call in turn.tool_calls])
+    own = {"session_id": session, "seq": seq, "tool_calls": calls, "created_us": now_us}
+    return asdict(turn) | own
 
 
 def _erase(connection: sa.Connection, which: "sa.ColumnElement[bool]") -> None:

@@ -286,6 +286,8 @@ def _answered(turns: Sequence[Turn]) -> Iterator[Message]:
             # Many templates show no ids: what is answered stands in the order of the calls.
             yield from missing
             missing = []
+        if turn.role == "system":  # another program's instructions, saved with a conversation
+            continue
         yield turn.message
         missing += [
             Message("tool", "not run: interrupted", tool_call_id=call.id, name=call.name)

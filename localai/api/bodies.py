@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from localai.api.described import reference, schemas
 from localai.api.errors import Malformed, Unsupported
@@ -30,13 +30,21 @@ Reason = Annotated[str | None, Field(max_length=1024, description="Why; kept.")]
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Body(BaseModel):
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number, which JSON may also spell 5.0."""
+
+
+class Strict(BaseModel):
     """What is not named here is a slip of the hand, and refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class NewApproval(_Body):
+class NewApproval(Strict):
     """A call that is to wait for a person; a name that is no tool's here is another system's."""
 
     tool_name: str = Field(
@@ -53,7 +61,7 @@ reference(NewApproval)
 schemas["NewApproval"]["properties"]["arguments"]["additionalProperties"] = _VALUE
 
 
-class Decision(_Body):
+class Decision(Strict):
     """What is to become of a request."""
 
     action: Literal["approve", "reject", "claim", "succeed", "fail"] = Field(

@@ -5,12 +5,13 @@ from functools import cache, reduce
 from http import HTTPStatus
 from operator import or_
 from types import UnionType
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, create_model
 
 from localai.api.errors import MEDIA_TYPE
 
+_Answers: TypeAlias = dict[int | str, dict[str, Any]]
 PROBLEM: Final = "Problem"
 _REFERENCE: Final = "#/components/schemas/{model}"
 
@@ -46,7 +47,7 @@ ALWAYS: Final = (403, 408, 413, 421, 422, 431, 500, 503)
 schemas: Final[dict[str, dict[str, Any]]] = {PROBLEM: PROBLEM_SCHEMA}
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> _Answers:
     """The answers that tell of problems with these statuses."""
     return {
         status: {
@@ -58,9 +59,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def record(
-    kind: Any, example: Any, status: int = 200, **headers: str
-) -> dict[int | str, dict[str, Any]]:
+def record(kind: Any, example: Any, status: int = 200, **headers: str) -> _Answers:
     """The answer that shows a record of this kind; `headers` say what stands beside it."""
     schema = kind if isinstance(kind, dict) else reference(kind)
     told = {
@@ -74,6 +73,12 @@ def record(
             **({"headers": told} if told else {}),
         }
     }
+
+
+def leading(answers: _Answers, **links: dict[str, Any]) -> _Answers:
+    """The same answers; what they say is what these operations take, each as its link has it."""
+    named = {name: {"operationId": name, **taken} for name, taken in links.items()}
+    return {status: told | {"links": named} for status, told in answers.items()}
 
 
 def reference(kind: Any) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from localai.api.errors import Busy
 from localai.api.seats import Seats
 from localai.core.asgi import Receive
 
@@ -18,17 +20,18 @@ T = TypeVar("T")
 class Desk:
     """Serves one at a time, in the order in which they came; Busy where the line is full.
 
-    For one event loop. The work is done beside it, in a thread that is not lent to others.
+    Or as many `at_once`. For one event loop. The work is done beside it, in threads that are not
+    lent to others.
     """
 
-    def __init__(self, most: int = MAX_IN_LINE) -> None:
-        self._seats = Seats(1 + most)
-        self._turn = anyio.Lock()
-        self._thread = anyio.CapacityLimiter(1)
+    def __init__(self, most: int = MAX_IN_LINE, at_once: int = 1) -> None:
+        self._seats = Seats(at_once + most)
+        self._turn = anyio.Semaphore(at_once)
+        self._thread = anyio.CapacityLimiter(at_once)
 
-    async def do(self, work: Callable[[], T]) -> T:
-        """Do it when it is its turn."""
-        async with self._seats.one(), self._turn:
+    async def do(self, work: Callable[[], T], patience_s: float = inf) -> T:
+        """Do it when it is its turn; Busy where that does not come within the patience."""
+        async with self._seats.one(), self._soon(patience_s):
             return await self._beside(work)
 
     @asynccontextmanager
@@ -43,6 +46,18 @@ class Desk:
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._beside(work.close)
+
+    @asynccontextmanager
+    async def _soon(self, patience_s: float) -> AsyncIterator[None]:
+        try:
+            with anyio.fail_after(patience_s):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise Busy from error
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     async def _beside(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._thread)

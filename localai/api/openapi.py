@@ -12,13 +12,15 @@ from localai.api.described import schemas
 
 TITLE: Final = "localai"
 _SUMMARY: Final = "Local AI whose risky actions wait for a person"
-_DESCRIPTION: Final = """Requests, decisions and figures of one home.
+_DESCRIPTION: Final = """Requests, decisions, documents, conversations and figures of one home.
 
 Every request but `/health` and `/ready` comes with an API key (`ai keys create --user NAME`). What
 is not done is told as a problem document (RFC 9457). Records are those that `--json` prints.
 """
 _TAGS: Final = [
     {"name": "approvals", "description": "What waits for a person, and what became of it."},
+    {"name": "documents", "description": "What is indexed, and what it says to a question."},
+    {"name": "conversations", "description": "What was said, kept and found again."},
     {"name": "health", "description": "Whether the server lives and works, and its figures."},
 ]
 

@@ -23,7 +23,7 @@ from localai.core.stop import until_stopped
 from localai.core.strangers import is_loopback
 
 HOST: Final = "127.0.0.1"
-THREADS: Final = 6  # rooms are synchronous, and the database lends 15 connections in all
+THREADS: Final = 6  # rooms are synchronous, and the database lends 30 connections in all
 ENDING_S: Final = 10
 _SCRAPERS: Final = 16
 _SWEEP_S = 1.0
@@ -100,6 +100,8 @@ def touch(rooms: App) -> None:
     for name in ("actor", "api_keys", "approvals", "runner", "notify", "exposition", "rag"):
         getattr(rooms, name)
     for name in ("models", "completions", "engines", "embeddings", "resident"):
+        getattr(rooms, name)
+    for name in ("history", "search", "recollection"):
         getattr(rooms, name)
 
 

@@ -6,9 +6,8 @@ agents.
 
 from localai.app.agents import WithAgents
 from localai.app.base import Home
-from localai.app.documents import Chosen
 
-__all__ = ["App", "Chosen", "Home"]
+__all__ = ["App", "Home"]
 
 
 class App(WithAgents):

@@ -1,6 +1,5 @@
 """Documents: what indexes them, and what finds them."""
 
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,29 +10,21 @@ from localai.core.errors import Invalid
 from localai.core.settings import Key, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from localai.core.web import Fetched
     from localai.rag.client import QdrantServer
     from localai.rag.embeddings import Embeddings
     from localai.rag.exchange import Exchange
     from localai.rag.models import EmbeddingModel, RankingModel
-    from localai.rag.records import Collection
+    from localai.rag.records import Chosen, IndexReport, Progress
     from localai.rag.retrieval_models import RetrievalModels
+    from localai.rag.sent import Text
     from localai.rag.service import Rag
     from localai.rag.shelf import Repositories
     from localai.rag.store import Store
     from localai.rag.watch import Watch
     from localai.rbac.permissions import Actor
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The models for documents; `others` are the collections that another model made."""
-
-    model: str
-    reranker: str
-    others: tuple["Collection", ...]
 
 
 class WithDocuments(Governance):
@@ -96,9 +87,10 @@ class WithDocuments(Governance):
         """The reranker of the settings, kept as long as it is that one."""
         if not (name := self._as_it_stands(keys.RAG_RERANKER)):
             return None
-        if self._ranks is None or self._ranks.name.lower() != name.lower():
-            self._ranks = self._ranker(name)
-        return self._ranks
+        ranks = self._ranks  # looked at once: another thread may just be reloading it
+        if ranks is None or ranks.name.lower() != name.lower():
+            ranks = self._ranks = self._ranker(name)
+        return ranks
 
     def _ranker(self, name: str) -> "RankingModel":
         def here() -> "RankingModel":
@@ -159,7 +151,49 @@ class WithDocuments(Governance):
             self.admin.configure(actor, key.name, found.name)
         self._read_settings()
         model, reranker = self.settings[keys.RAG_MODEL], self.settings[keys.RAG_RERANKER]
+        return self._chosen(actor, model, reranker)
+
+    def reload_rag_models(self, actor: "Actor") -> "Chosen":
+        """The models of the settings as they stand, read from their files anew.
+
+        Unavailable where one of them is not here, or the Qdrant server that is set does not answer.
+        """
+        self.rbac.require(actor, "rag:write")
+        if self.settings[keys.RAG_QDRANT_URL]:
+            self.qdrant.check()
+        model = self._store.reload()
+        self._ranks = None
+        if reranker := self._reranker():
+            reranker.load()
+        return self._chosen(actor, model, reranker.name if reranker else "")
+
+    def _chosen(self, actor: "Actor", model: str, reranker: str) -> "Chosen":
+        from localai.rag.records import Chosen
+
         return Chosen(model, reranker, tuple(self.rag.of_other_models(actor)))
+
+    def index_sent(
+        self,
+        actor: "Actor",
+        *,
+        collection: str,
+        texts: "Sequence[Text]",
+        paths: "Sequence[str]",
+        on_progress: "Callable[[Progress], None]",
+    ) -> "IndexReport":
+        """Take in texts, and files of the workspace; Denied for a path that leads out of it."""
+        from localai.rag.within import Within
+
+        self.rbac.require(actor, "rag:write")
+        own = (*self.directories.all, self.settings[keys.MODELS_DIR], self._log_file)
+        within = Within(self.workspace, [folder for folder in own if folder])
+        return self.rag.index(
+            actor,
+            [within.place(path) for path in paths],
+            collection=collection,
+            texts=texts,
+            on_progress=on_progress,
+        )
 
     @cached_property
     def exchange(self) -> "Exchange":

@@ -9,8 +9,8 @@ from localai.cli.console import note, print_line, print_table
 from localai.cli.progress import progress
 
 if TYPE_CHECKING:
-    from localai.app import Chosen
     from localai.core.records import Page
+    from localai.rag.records import Chosen
     from localai.rag.retrieval_models import RetrievalModel
 
 app = noun("Models that embed documents, and models that rank what was found.")

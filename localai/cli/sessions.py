@@ -7,7 +7,7 @@ import typer
 
 from localai.cli.ask import confirm
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, Yes, noun
-from localai.cli.console import ago, note, print_line, print_table
+from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.core.clock import seconds
 from localai.core.escape import visible
 from localai.core.records import Page
@@ -15,6 +15,7 @@ from localai.core.records import Page
 if TYPE_CHECKING:
     from localai.agent.history import Session, Transcript
     from localai.agent.search import Found
+    from localai.agent.session_statistics import SessionStatistics
 
 app = noun("Conversations that were held.")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
@@ -73,6 +74,13 @@ def search(
 
 
 @app.command()
+def stats(ctx: typer.Context, *, json: Json = False) -> None:
+    """Count your conversations, and what was said in them."""
+    call = Call(ctx, json=json)
+    call.show(call.app.history.statistics(call.actor), _counted)
+
+
+@app.command()
 def export(ctx: typer.Context, session: Id, *, json: Json = False) -> None:
     """Write a conversation as Markdown, or as JSON, on standard output."""
     call = Call(ctx, json=json)
@@ -122,6 +130,11 @@ def prune(
     call.show(Page(old, len(old)), _table, ids=[each.id for each in old])
     if is_due and confirm(question, yes=yes):
         note(f"forgotten: {len(call.app.history.prune(call.actor, seconds(unused)))}")
+
+
+def _counted(found: "SessionStatistics") -> None:
+    roles = ", ".join(f"{count} of {role}" for role, count in found.by_role.items())
+    print_fields(vars(found) | {"by_role": roles})
 
 
 def _pinned(session: "Session") -> None:

@@ -26,6 +26,8 @@ SCHEMA_VERSION = 12
 metadata = sa.MetaData()
 
 _BUSY_MS = 10_000
+# Each of a server's 18 threads may hold a connection and want another.
+_KEPT, _LENT = 5, 30
 _NETWORK_SYSTEMS = frozenset({"9p", "v9fs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs"})
 _AFTER_COMMIT = "localai.after_commit"
 _AFTER_RELEASE = "localai.after_release"
@@ -162,6 +164,8 @@ class Database:
             f"sqlite:///{self.path}",
             module=self._driver or _safest_driver(),
             connect_args={"timeout": _BUSY_MS / 1000, "isolation_level": None},
+            pool_size=_KEPT,
+            max_overflow=_LENT - _KEPT,
         )
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)

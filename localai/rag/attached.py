@@ -93,8 +93,12 @@ class AttachedReranker(_Attached[RankingModel]):
 
     def __init__(self, model: str, line: Line, here: Callable[[], RankingModel]) -> None:
         super().__init__(line, here)
-        about = self._ask(_RANKER, model, About, lambda own: About(own.name, own.is_multilingual))
+        about = self._ask(_RANKER, (model, False), About, _about_ranker)
         self.name, self.is_multilingual = about.name, about.is_multilingual
+
+    def load(self) -> None:
+        """Load the model now; Unavailable where it is not here, or cannot be read."""
+        self._ask(_RANKER, (self.name, True), About, _loaded_ranker)
 
     def scores(self, question: str, texts: Sequence[str]) -> list[float]:
         """How well each text answers the question, in the model's own measure."""
@@ -158,16 +162,17 @@ def methods(
     def about(name: str, *, is_loaded: bool) -> About:
         return (_loaded if is_loaded else _about)(embedder(name))
 
-    def ranker(name: str) -> About:
-        found = reranker(name)
-        return About(found.name, found.is_multilingual)
+    def about_ranker(name: str, *, is_loaded: bool) -> About:
+        return (_loaded_ranker if is_loaded else _about_ranker)(reranker(name))
 
     return {
         _EMBEDDER: _method(tuple[str, bool], lambda name, loaded: about(name, is_loaded=loaded)),
         _EMBED: _method(tuple[str, list[str]], lambda name, texts: embedder(name).embed(texts)),
         _QUERY: _method(tuple[str, str], lambda name, text: embedder(name).embed_query(text)),
         _COUNT: _method(tuple[str, list[str]], lambda name, texts: embedder(name).count(texts)),
-        _RANKER: Method(str, lambda name, _: ranker(name)),
+        _RANKER: _method(
+            tuple[str, bool], lambda name, loaded: about_ranker(name, is_loaded=loaded)
+        ),
         _SCORE: _method(
             tuple[str, str, list[str]],
             lambda name, question, texts: reranker(name).scores(question, texts),
@@ -204,3 +209,12 @@ def _about(model: EmbeddingModel) -> About:
 def _loaded(model: EmbeddingModel) -> About:
     model.load()
     return _about(model)
+
+
+def _about_ranker(model: RankingModel) -> About:
+    return About(model.name, model.is_multilingual)
+
+
+def _loaded_ranker(model: RankingModel) -> About:
+    model.load()
+    return _about_ranker(model)

@@ -10,6 +10,7 @@ import os
 # this stands in the environment before they are loaded.
 os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
+import threading
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -43,6 +44,8 @@ _POOLING = {
     COMPANION_MODEL: (PoolingType.MEAN, True),
 }
 
+_registering = threading.Lock()  # fastembed takes a name once
+
 logger.disable("fastembed")
 
 
@@ -55,6 +58,7 @@ class Embedder:
         self.dim = self._description.dim
         self.is_multilingual = self._description.is_multilingual
         self._shelf = Shelf(cache, shipped=shipped)
+        self._loading = threading.Lock()
         self._loaded: TextEmbedding | None = None
 
     @property
@@ -88,9 +92,10 @@ class Embedder:
         return int(self._model().token_count(list(texts)))
 
     def _model(self) -> TextEmbedding:
-        if self._loaded is None:
-            self._loaded = self._load()
-        return self._loaded
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
 
     def _load(self) -> TextEmbedding:
         folder = self._shelf.get(self._description)
@@ -108,9 +113,10 @@ class Embedder:
 
 def descriptions() -> dict[str, Description]:
     """Every embedding model by its name in small letters: ours first, then fastembed's."""
-    listed = TextEmbedding.list_supported_models()
-    if not any(each["model"] == SHIPPED_MODEL for each in listed):
-        _register()
+    with _registering:
+        listed = TextEmbedding.list_supported_models()
+        if not any(each["model"] == SHIPPED_MODEL for each in listed):
+            _register()
     others = [described("embedding", each) for each in listed if each["model"] not in _OWN]
     return {each.name.lower(): each for each in (*_OWN.values(), *others)}
 

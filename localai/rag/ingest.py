@@ -132,7 +132,8 @@ class Ingest:
         works = (self._cut(source) for source in sources)
         while pending := list(islice(works, BATCH)):
             self._write(pending)
-        self._drop([self._known[key] for key in gone])
+        # Another thread, or process, may have forgotten some of them meanwhile.
+        self._drop([self._known[key] for key in gone if key in self._known])
 
     def _examined(self, target: Target, lead: Lead) -> _Work | None:
         """The source as work, or None where it is gone, unchanged or refused."""

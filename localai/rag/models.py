@@ -47,5 +47,8 @@ class RankingModel(Protocol):
     def is_multilingual(self) -> bool:
         """Whether it knows more than English."""
 
+    def load(self) -> None:
+        """Load it now; Unavailable where it is not here, or cannot be read."""
+
     def scores(self, question: str, texts: Sequence[str]) -> list[float]:
         """How well each text answers the question, in its own measure: more is better."""

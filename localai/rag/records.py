@@ -98,6 +98,15 @@ class Collection:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """The models for documents; `others` are the collections that another model made."""
+
+    model: str
+    reranker: str
+    others: tuple[Collection, ...]
+
+
+@dataclass(frozen=True)
 class Exported:
     """What was written to an archive, and which files were not whole just then."""
 

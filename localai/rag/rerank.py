@@ -9,6 +9,7 @@ import os
 # As in embed.py, which may not be imported yet.
 os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
+import threading
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,16 +33,22 @@ class Reranker:
         self.name = self._description.name
         self.is_multilingual = self._description.is_multilingual
         self._shelf = Shelf(cache)
+        self._loading = threading.Lock()
         self._loaded: TextCrossEncoder | None = None
+
+    def load(self) -> None:
+        """Load the model now; Unavailable where it is not here, or cannot be read."""
+        self._model()
 
     def scores(self, question: str, texts: Sequence[str]) -> list[float]:
         """How well each text answers the question, in the model's own measure: more is better."""
         return [float(each) for each in self._model().rerank(question, texts, batch_size=_BATCH)]
 
     def _model(self) -> TextCrossEncoder:
-        if self._loaded is None:
-            self._loaded = self._load()
-        return self._loaded
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
 
     def _load(self) -> TextCrossEncoder:
         folder = self._shelf.get(self._description)

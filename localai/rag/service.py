@@ -37,6 +37,7 @@ from localai.rag.retrieval import (
     passage,
 )
 from localai.rag.seen import Seen
+from localai.rag.sent import Text, sent
 from localai.rag.store import Store
 from localai.rag.targets import Targets
 from localai.rbac.permissions import Actor
@@ -92,14 +93,16 @@ class Rag:
         collection: str = "default",
         exclude: Sequence[str] = (),
         piped: Piped | None = None,
+        texts: Sequence[Text] = (),
         is_trusted: bool = True,
         on_progress: Callable[[Progress], None] | None = None,
         seen: Seen | None = None,
     ) -> IndexReport:
         """Take in the files at or under the paths; see IndexReport. Safe to interrupt.
 
-        A text may also be a pattern, an http or https address, or `-` for what is `piped`. What
-        `seen` says nobody touched since an earlier run is not read again.
+        What is no Path may also be a pattern, an http or https address, or `-` for `piped`;
+        `texts` are taken in beside them. What `seen` says nobody touched since an earlier run is
+        not read again.
         """
         self._require(actor, "rag:write")
         with operation(self._measures, "rag_index"):
@@ -107,7 +110,7 @@ class Rag:
             old = self._catalog.find(collection)
             files = self._catalog.files(collection) if old else {}
             meant = Targets(files, fetch=self._fetch, piped=piped, is_trusted=is_trusted, seen=seen)
-            targets = meant.of(paths)
+            targets = [*meant.of(paths), *sent(texts)]
             entry = old or self._store.begin(collection)
             store = self._store
             check_writable(store, entry)

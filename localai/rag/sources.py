@@ -32,6 +32,8 @@ _CODE_LIST = (
 _CODE = frozenset(_CODE_LIST.split())
 _DOCUMENT_LIST = ".csv .docx .epub .htm .html .hwpx .ipynb .pdf .pptx .tsv .xhtml .xlsx"
 _DOCUMENTS = frozenset(_DOCUMENT_LIST.split())
+# On Linux a folder may be passed through without the right to list it.
+_PASSED = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MARKS = (b"\xff\xfe", b"\xfe\xff")  # how UTF-16 begins
 
 
@@ -128,8 +130,20 @@ def read(path: Path, base: Path) -> Source | Refused:
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Open without following a link or waiting for who writes into a pipe."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    """Open without following a link, or waiting for who writes into a pipe.
+
+    The path was resolved, so a link in it was put there since, perhaps to lead elsewhere.
+    """
+    top, *steps = Path(path).absolute().parts
+    handle = os.open(top, _PASSED)
+    try:
+        for step in steps[:-1]:
+            below = os.open(step, _PASSED, dir_fd=handle)
+            os.close(handle)
+            handle = below
+        return os.open(steps[-1], flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=handle)
+    finally:
+        os.close(handle)
 
 
 def taken(key: str, name: str, held: Held) -> Source | Refused:
@@ -138,6 +152,14 @@ def taken(key: str, name: str, held: Held) -> Source | Refused:
         return _too_large(key, held.suffix)
     if is_document(held.suffix):
         return _document(key, name, hashlib.sha256(held.data).hexdigest(), held)
+    return _text(key, name, held.data, held)
+
+
+def spoken(key: str, name: str, text: str) -> Source | Refused:
+    """A text that somebody sent, as `read` has a file; no name makes a document of it."""
+    held = Held(text.encode("utf-8", "replace"), Path(name).suffix)
+    if len(held.data) > MAX_BYTES:
+        return Refused(key, f"larger than {MAX_BYTES // 1_000_000} MB")
     return _text(key, name, held.data, held)
 
 

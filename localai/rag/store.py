@@ -74,6 +74,16 @@ class Store:
         """The embedding model of the settings."""
         return self.named_embedder(self.model)
 
+    def reload(self) -> str:
+        """The name of the embedding model of the settings, read from its files anew.
+
+        Unavailable where they are not here, or cannot be read.
+        """
+        self._embedder.cache_clear()
+        own = self.own_embedder()
+        own.load()
+        return own.name
+
     @property
     def engine(self) -> str:
         """What holds new collections."""
@@ -180,7 +190,7 @@ class Store:
             self.catalog.remove(entry.name)
             if is_elsewhere or entry.directory in self._indexes:
                 self.index(entry).destroy()
-                del self._indexes[entry.directory]
+                self._indexes.pop(entry.directory, None)
 
     @contextmanager
     def _settling(self, folder: Path) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """`ai serve`: a home over HTTP, as a person starts and ends it, and as its page tells it."""
 
 import datetime as dt
+import json
 import re
 import signal
 import socket
@@ -181,3 +182,8 @@ def test_the_page_works_as_it_stands(ai: Ai) -> None:
     assert "http_requests_total" in (ai.workspace / "figures.txt").read_text()
     assert "ExecStart=" in (ai.workspace / "localai.service").read_text()
     assert '"outcome": "1.4.2 is out"' in done.stdout
+    answer = json.loads((ai.workspace / "answer.json").read_text())
+    assert answer["passages"][0]["source"] == "kettle.md"
+    assert answer["answer"] is not None
+    found = json.loads((ai.workspace / "found.json").read_text())
+    assert found["items"][0]["title"] == "The kettle"

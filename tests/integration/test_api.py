@@ -14,7 +14,9 @@ import httpx
 import pytest
 from api_server import APPROVALS, Server
 
+from localai.api import memory, rag
 from localai.core.records import json_text
+from localai.rag.sent import Text
 from localai.rbac.permissions import Actor
 
 NEW = {"tool_name": "deploy", "arguments": {"service": "shop"}}
@@ -275,6 +277,11 @@ def test_reading_writes_nothing_to_the_database(server: Server, admin: httpx.Cli
     paths = ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/redoc"]
     paths += [APPROVALS, f"{APPROVALS}?status=expired", f"{APPROVALS}/stats"]
     paths += [f"{APPROVALS}/{asked.id}", f"{APPROVALS}/{asked.id}/wait?timeout=0"]
+    texts = [Text("a.txt", "x")]
+    server.app.rag.index(server.app.actor, (), collection="read", texts=texts)
+    kept = server.app.history.save(Actor("admin"), "t", "/nowhere", ())
+    paths += [rag.COLLECTIONS, f"{rag.COLLECTIONS}/read", memory.PATH, f"{memory.PATH}/{kept}"]
+    paths += [f"{memory.PATH}/search?q=x", f"{memory.PATH}/statistics"]
     with tally._writing, database.read() as connection:
         before = connection.exec_driver_sql("PRAGMA data_version").scalar()
         connection.rollback()

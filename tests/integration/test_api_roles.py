@@ -1,5 +1,6 @@
 """Every operation, asked by every role, about one's own request and another's."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,29 +11,60 @@ import httpx
 import pytest
 from api_server import APPROVALS, ROLES, Server
 
+from localai.agent.history import Turn
+from localai.api import memory, rag
 from localai.approvals.records import Approval
+from localai.rag.sent import Text
+from localai.rbac.permissions import Actor
 
 ONE = f"{APPROVALS}/{{approval_id}}"
+KEPT = f"{memory.PATH}/{{conversation_id}}"
+COLLECTION = f"{rag.COLLECTIONS}/{{name}}"
 ALL = dict.fromkeys(ROLES, 200)
 DECIDING = {"admin": 200, "operator": 200, "viewer": 403, "user": 403}
 WORKING = {"admin": 200, "operator": 200, "viewer": 403, "user": 200}
 
 
-def _pending(server: Server, owner: str) -> Approval:
-    return server.ask(owner)
+NOBODYS = dict.fromkeys(ROLES, 404)
+
+Named = dict[str, str]
+"""What stands in the path of something that was made, by its name there."""
 
 
-def _approved(server: Server, owner: str) -> Approval:
-    return server.approve(server.ask(owner))
+def _pending(server: Server, owner: str) -> Named:
+    return _named(server.ask(owner))
 
 
-def _claimed(server: Server, owner: str) -> Approval:
-    approved = _approved(server, owner)
-    return server.app.approvals.elsewhere.claim(server.app.actor, approved.id)
+def _approved(server: Server, owner: str) -> Named:
+    return _named(server.approve(server.ask(owner)))
 
 
-def _runnable(server: Server, owner: str) -> Approval:
-    return server.approve(server.ask(owner, "write_file", path=f"{owner}.txt", content="x"))
+def _claimed(server: Server, owner: str) -> Named:
+    approved = server.approve(server.ask(owner))
+    return _named(server.app.approvals.elsewhere.claim(server.app.actor, approved.id))
+
+
+def _runnable(server: Server, owner: str) -> Named:
+    asked = server.ask(owner, "write_file", path=f"{owner}.txt", content="x")
+    return _named(server.approve(asked))
+
+
+def _named(approval: Approval) -> Named:
+    return {"approval_id": approval.id}
+
+
+def _kept(server: Server, owner: str) -> Named:
+    said = [Turn(0, "user", "hello")]
+    return {"conversation_id": server.app.history.save(Actor(owner), "t", "/nowhere", said)}
+
+
+def _indexed(server: Server, owner: str) -> Named:
+    """Collections belong to the home, whoever made them."""
+    made = [each.name for each in server.app.rag.collections(server.app.actor).items]
+    if "made" not in made:
+        texts = [Text("a.txt", "The otter eats fish.")]
+        server.app.rag.index(server.app.actor, (), collection="made", texts=texts)
+    return {"name": "made"}
 
 
 @dataclass(frozen=True)
@@ -43,26 +75,30 @@ class Case:
     path: str
     own: Mapping[str, int]
     other: Mapping[str, int]
-    make: Callable[[Server, str], Approval] | None = None
+    make: Callable[[Server, str], Named] | None = None
     sent: Mapping[str, Any] = field(default_factory=dict)
     without_key: int = 401
 
     def at(self, server: Server, owner: str) -> str:
-        """The path for a request of this owner, made as the case needs it."""
-        return self.path.format(approval_id=self.make(server, owner).id) if self.make else self.path
+        """The path for something of this owner, made as the case needs it."""
+        return self.path.format(**self.make(server, owner)) if self.make else self.path
 
     def __str__(self) -> str:
         words = (self.method, self.path, str(self.sent.get("json", {}).get("action", "")))
         return " ".join(filter(None, words))
 
 
-def _put(action: str, make: Callable[[Server, str], Approval], other: Mapping[str, int]) -> Case:
+def _put(action: str, make: Callable[[Server, str], Named], other: Mapping[str, int]) -> Case:
     own = DECIDING if action in {"approve", "reject"} else WORKING
     return Case("PUT", ONE, own, other, make, {"json": {"action": action}})
 
 
 NEW = {"json": {"tool_name": "deploy", "arguments": {}}}
 OPENED = {role: 201 if code == 200 else code for role, code in WORKING.items()}
+TEXTS = {"json": {"collection": "sent", "documents": [{"source": "a.txt", "text": "x"}]}}
+FILES = {"json": {"collection": "sent", "paths": ["."]}}
+ASKED = {"json": {"question": "What does the otter eat?", "collection": "made", "answer": False}}
+SAID = {"json": {"messages": [{"role": "user", "content": "hello"}]}}
 FIGURES = {"admin": 200, "operator": 200, "viewer": 200, "user": 403}
 CASES = [
     Case("GET", "/health", ALL, ALL, without_key=200),
@@ -81,6 +117,20 @@ CASES = [
     _put("fail", _claimed, DECIDING),
     Case("DELETE", ONE, WORKING, DECIDING, _pending),
     Case("POST", f"{ONE}/run", WORKING, DECIDING, _runnable),
+    Case("GET", rag.COLLECTIONS, ALL, ALL),
+    Case("GET", COLLECTION, ALL, ALL, _indexed),
+    Case("DELETE", COLLECTION, DECIDING, DECIDING, _indexed),
+    Case("POST", f"{rag.PATH}/index", DECIDING, DECIDING, sent=TEXTS),
+    Case("POST", f"{rag.PATH}/index", DECIDING, DECIDING, sent=FILES),
+    Case("POST", f"{rag.PATH}/query", ALL, ALL, _indexed, ASKED),
+    Case("POST", f"{rag.PATH}/models/reload", DECIDING, DECIDING),
+    Case("GET", memory.PATH, ALL, ALL),
+    Case("POST", memory.PATH, OPENED, OPENED, sent=SAID),
+    Case("GET", f"{memory.PATH}/statistics", ALL, ALL),
+    Case("GET", f"{memory.PATH}/search", ALL, ALL, sent={"params": {"q": "hello"}}),
+    Case("POST", f"{memory.PATH}/search", ALL, ALL, sent={"json": {"q": "a", "meaning": True}}),
+    Case("GET", KEPT, ALL, NOBODYS, _kept),
+    Case("DELETE", KEPT, WORKING, NOBODYS, _kept),
 ]
 
 
@@ -153,10 +203,10 @@ def test_without_a_key_nobody_is_anybody(server: Server, case: Case) -> None:
         assert asked(server, case, path, **forged) == wanted, forged
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.make], ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if "{" in case.path], ids=str)
 def test_nobody_learns_from_an_id_that_there_is_not(server: Server, case: Case) -> None:
     """It is not found by who may look, and a key is asked for first."""
-    path = case.path.format(approval_id="0" * 16)
+    path = case.path.format_map(defaultdict(lambda: "0" * 16))
     with server.client("admin") as admin, server.client(None) as stranger:
         assert admin.request(case.method, path, **case.sent).status_code == 404
         assert stranger.request(case.method, path, **case.sent).status_code == 401

@@ -29,7 +29,7 @@ Context = ServerRequestContext[Any, Any]
 LONGEST_WAIT_S = 50  # clients give up after a minute
 RESULT = "approval_result"
 
-# The database has 15 connections, and whoever writes may need a second one.
+# The database lends 30 connections, and whoever writes may need a second one.
 _WORKING = 6
 _LOOKING = 4
 _POLL_S = 0.25

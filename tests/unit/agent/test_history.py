@@ -9,6 +9,7 @@ from approvals_home import Home, TurnableClock
 from localai.agent.history import History, Turn
 from localai.agent.search import Search
 from localai.core.errors import Denied, NotFound
+from localai.rbac.permissions import Actor
 
 DAY = 86_400
 
@@ -174,3 +175,36 @@ def test_a_conversation_remembers_that_something_foreign_was_read_in_it(
     assert not history.has_foreign(history.begin(home.operator, "b", "/work"))
     history.note_foreign("nowhere")
     assert not history.has_foreign("nowhere")
+
+
+def test_a_conversation_is_saved_at_once(history: History, home: Home) -> None:
+    """With all that was said in it, numbered, and as one that others may have written in."""
+    turns = [Turn(0, "user", "q"), Turn(0, "assistant", "a")]
+    saved = history.save(home.operator, "t", "/nowhere", turns)
+    found = history.read(home.operator, saved)
+    assert [(each.seq, each.role, each.content) for each in found.turns] == [
+        (1, "user", "q"),
+        (2, "assistant", "a"),
+    ]
+    assert found.session.messages == 2
+    assert history.has_foreign(saved)
+    assert not history.has_foreign(history.begin(home.operator, "t", "/nowhere"))
+    history.add(home.operator, saved, Turn(0, "user", "and then?"))
+    assert history.read(home.operator, saved).turns[-1].seq == 3
+
+
+def test_statistics_count_what_is_ones_own(history: History, home: Home) -> None:
+    """Nothing of others, and nothing where there is nothing."""
+    assert history.statistics(home.operator).last_at is None
+    _begun(history, home, ("user", "assistant", "tool", "user"))
+    pinned = _begun(history, home)
+    history.pin(home.operator, pinned, is_pinned=True)
+    found = history.statistics(home.operator)
+    assert (found.conversations, found.pinned, found.projects, found.messages) == (2, 1, 1, 5)
+    assert found.by_role == {"assistant": 1, "tool": 1, "user": 3}
+    assert found.first_at is not None
+    assert found.last_at is not None
+    assert found.first_at <= found.last_at
+    assert history.statistics(home.add_user("ann", "user")).messages == 0
+    with pytest.raises(Denied):
+        history.statistics(Actor("nobody"))

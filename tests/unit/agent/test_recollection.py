@@ -173,3 +173,15 @@ def test_a_question_without_words_finds_nothing(
     assert recollection.find(home.operator, "?!").items == []
     with pytest.raises(Invalid):
         recollection.find(home.operator, "  ")
+
+
+def test_what_two_forget_at_once_is_forgotten(
+    recollection: Recollection, home: Home, sessions: dict[str, str], store: Store
+) -> None:
+    """Whoever comes second finds that it is done."""
+    _titles(recollection, home.operator, "kettle")
+    entry = store.catalog.find("@kim")
+    assert entry is not None
+    run = Memory(store, "kim")._run(entry)
+    run.take((), gone=[f"{'0' * 16}/1", f"{sessions['Money']}/1"])
+    assert f"{sessions['Money']}/1" not in store.catalog.files("@kim")

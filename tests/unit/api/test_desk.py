@@ -1,9 +1,13 @@
 """One at a time, in order, closed however it ends."""
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from functools import partial
 
 import anyio
+import anyio.to_thread
 import pytest
+from anyio.from_thread import check_cancelled
 
 from localai.api.desk import Desk, while_here
 from localai.api.errors import Busy
@@ -106,3 +110,61 @@ def test_what_is_raised_is_raised_as_it_is() -> None:
 
     with pytest.raises(Busy):
         anyio.run(while_here, receive, work)
+
+
+def test_several_may_be_served_at_once() -> None:
+    """As many as the desk has places, each in a thread, and the next when one of them is done."""
+    both = threading.Barrier(2)
+
+    async def main() -> None:
+        desk = Desk(most=1, at_once=2)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(desk.do, both.wait)
+        assert await desk.do(lambda: 5) == 5
+
+    anyio.run(main)
+
+
+def test_who_has_no_patience_is_told_to_come_again() -> None:
+    """And gives the place in line back; whoever is served is not disturbed."""
+    done = threading.Event()
+
+    async def main() -> None:
+        desk = Desk(most=1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(desk.do, done.wait)
+            await anyio.wait_all_tasks_blocked()
+            for _ in range(3):
+                with pytest.raises(Busy):
+                    await desk.do(lambda: 5, patience_s=0.01)
+            done.set()
+        assert await desk.do(lambda: 5, patience_s=30) == 5
+
+    anyio.run(main)
+
+
+def test_work_that_looks_whether_it_is_wanted_ends_where_the_client_leaves() -> None:
+    """The next in line has its turn then."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        try:
+            while True:
+                begun.set()
+                check_cancelled()
+        finally:
+            ended.set()
+
+    async def main() -> None:
+        desk = Desk()
+
+        async def receive() -> Message:
+            await anyio.to_thread.run_sync(begun.wait)
+            return {"type": "http.disconnect"}
+
+        await while_here(receive, partial(desk.do, work))
+        assert ended.is_set()
+        assert await desk.do(lambda: 5) == 5
+
+    anyio.run(main)

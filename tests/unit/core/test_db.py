@@ -6,7 +6,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -120,6 +122,24 @@ def test_a_reader_sees_one_moment(opened: Database) -> None:
             _add(writer, "jun")
         assert (before, reader.scalar(count)) == (0, 0)
     assert _names(opened) == ["jun"]
+
+
+def test_every_thread_of_a_server_may_hold_a_connection_and_want_another(
+    opened: Database,
+) -> None:
+    """None of them waits for what another one holds."""
+    threads = 18
+    all_hold_one = threading.Barrier(threads)
+
+    def reads(_: int) -> int:
+        with opened.read() as connection:
+            all_hold_one.wait(timeout=20)
+            with opened.read() as another:
+                assert another is not connection
+                return int(another.exec_driver_sql("SELECT 1").scalar_one())
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert list(pool.map(reads, range(threads))) == [1] * threads
 
 
 def test_actions_after_the_commit_run_in_their_order(opened: Database) -> None:
