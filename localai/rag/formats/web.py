@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import trafilatura
 
 from localai.rag.formats.archive import Unreadable, opened, xml
-from localai.rag.sources import Part
+from localai.rag.sources import MARKS, Part
 
 _MOST_CHAPTERS = 2000
 
@@ -43,6 +43,9 @@ def epub(path: Path) -> Iterator[Part]:
 
 
 def _text(page: bytes) -> str:
+    """The text of a page in whatever encoding; empty where it has none, or is no page at all."""
+    if b"\0" in page and not page.startswith(MARKS):  # guessed at, noise becomes letters
+        return ""
     found = trafilatura.extract(
         page, output_format="markdown", favor_recall=True, include_comments=False
     )
