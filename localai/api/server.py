@@ -84,7 +84,7 @@ def touch(rooms: App) -> None:
     rooms.database.version()
     for name in ("actor", "api_keys", "approvals", "runner", "notify", "exposition", "rag"):
         getattr(rooms, name)
-    for name in ("models", "completions", "engines", "embeddings"):
+    for name in ("models", "completions", "engines", "embeddings", "model_rights", "quotas"):
         getattr(rooms, name)
 
 

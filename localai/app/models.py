@@ -11,7 +11,7 @@ from localai.core import settings as keys
 from localai.core.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from localai.agent.history import History
     from localai.agent.recollection import Recollection
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from localai.infer.fit import Card
     from localai.infer.library import GgufInfo, Library
     from localai.infer.local import Local
+    from localai.infer.meter import Meter
     from localai.infer.parking import Parking
     from localai.infer.remote import Server
     from localai.infer.route import Route
@@ -97,12 +98,12 @@ class WithModels(WithDocuments):
             if self.server.is_overheard:
                 warn(f"{self.server.url} is not encrypted: others on the way can read what is said")
             remote = Remote(name, self.server, self.settings[keys.ENGINE_CONTEXT] or 0)
-            remote.spent = counted(self.tally, name, remote.context)
+            remote.spent = self._meter.beside(counted(self.tally, name, remote.context))
             return remote
         local, started = self.local, perf_counter()
         loaded = local.load(actor, name, warn)
         self.tally.observe(MODEL_LOAD, perf_counter() - started, name)
-        loaded.spent = counted(self.tally, name, loaded.context)
+        loaded.spent = self._meter.beside(counted(self.tally, name, loaded.context))
         return loaded
 
     @cached_property
@@ -133,9 +134,8 @@ class WithModels(WithDocuments):
         """Language models, ready to answer."""
         from localai.infer.engines import Engines
 
-        return Engines(
-            self.models, self._roles, self.server, self._load, self.rbac.require, self._failed
-        )
+        models = (self.models, self._roles, self.server)
+        return Engines(*models, self._load, self.rbac.require, self._failed, self.model_rights)
 
     def _failed(self, model: str) -> None:
         from localai.core.metrics import FAILOVERS
@@ -156,11 +156,32 @@ class WithModels(WithDocuments):
         """Answers for other programs."""
         from localai.infer.completion import Completions
 
-        return Completions(lambda: self.engines, self.ready, self.rbac.require, self.tally)
+        return Completions(
+            lambda: self.engines,
+            self.ready,
+            self.rbac.require,
+            self.tally,
+            self.model_rights,
+            self.quotas.spending,
+            self._meter,
+        )
 
-    @property
-    def _roles(self) -> dict[str, str]:
-        return {"chat": self.settings[keys.MODELS_CHAT], "code": self.settings[keys.MODELS_CODE]}
+    @cached_property
+    def _meter(self) -> "Meter":
+        from localai.infer.meter import Meter
+
+        return Meter()
+
+    def _askable(self, actor: "Actor") -> "Collection[str]":
+        from localai.rag.embeddings import DEFAULT
+
+        return {*self.completions.names(actor), DEFAULT, self.settings[keys.RAG_MODEL]}
+
+    @cached_property
+    def _roles(self) -> "Mapping[str, str]":
+        from localai.app.roles import Roles
+
+        return Roles(self.directories.config_file, self._flags)
 
     def use_models(self, actor: "Actor", *, chat: str | None, code: str | None) -> None:
         """Choose the models for questions and for code; what is None stays as it is."""
