@@ -7,7 +7,7 @@ from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
 
 from localai import __version__
-from localai.api import approvals, errors, figures, gateway, health, openapi, pages, waits
+from localai.api import alerts, approvals, errors, figures, gateway, health, openapi, pages, waits
 from localai.api.bounds import Bounds
 from localai.api.gateway_errors import Spoken
 from localai.api.readiness import Examiner
@@ -18,7 +18,7 @@ from localai.core.measure import Measures
 from localai.core.metrics import OTHER
 from localai.core.strangers import Strangers
 
-DOORS: Final = (health.router, waits.router, approvals.router, pages.router)
+DOORS: Final = (health.router, waits.router, approvals.router, alerts.router, pages.router)
 MAX_WAITING: Final = 32  # of those that wait for something to happen
 MAX_RUNNING: Final = 3  # of tools at work
 MAX_TALKING: Final = 32  # of those who ask models

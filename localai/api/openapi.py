@@ -19,6 +19,7 @@ is not done is told as a problem document (RFC 9457). Records are those that `--
 """
 _TAGS: Final = [
     {"name": "approvals", "description": "What waits for a person, and what became of it."},
+    {"name": "alerts", "description": "What a monitoring system has told to people."},
     {"name": "health", "description": "Whether the server lives and works, and its figures."},
 ]
 

@@ -82,7 +82,16 @@ async def serve_home(
 def touch(rooms: App) -> None:
     """Build here, where there is one thread, what requests will use in several."""
     rooms.database.version()
-    for name in ("actor", "api_keys", "approvals", "runner", "notify", "exposition", "rag"):
+    for name in (
+        "actor",
+        "api_keys",
+        "approvals",
+        "runner",
+        "notify",
+        "exposition",
+        "rag",
+        "alerting",
+    ):
         getattr(rooms, name)
     for name in ("models", "completions", "engines", "embeddings", "model_rights", "quotas"):
         getattr(rooms, name)

@@ -94,8 +94,9 @@ class Completions:
         names = dict.fromkeys((*ALIASES, *found))
         if listed is None:
             return tuple(names)
-        may = lambda name: name not in ALIASES and engines.may(actor, name)  # noqa: E731
-        return tuple(name for name in names if name in listed or may(name))
+        others = (name for name in names if name not in ALIASES and engines.may(actor, name))
+        permitted = {*listed, *others}
+        return tuple(name for name in names if name in permitted)
 
     def begin(self, actor: object, asked: Asked) -> Generator[Told]:
         """The answer, of which nothing is computed before it is iterated; close it to end it.

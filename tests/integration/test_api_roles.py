@@ -10,6 +10,7 @@ import httpx
 import pytest
 from api_server import APPROVALS, ROLES, Server
 
+from localai.api import examples
 from localai.approvals.records import Approval
 
 ONE = f"{APPROVALS}/{{approval_id}}"
@@ -70,6 +71,7 @@ CASES = [
     Case("GET", "/metrics", FIGURES, FIGURES),
     Case("GET", APPROVALS, ALL, ALL),
     Case("POST", APPROVALS, OPENED, OPENED, sent=NEW),
+    Case("POST", "/api/v1/alerts", DECIDING, DECIDING, sent={"json": examples.ALERTS}),
     Case("GET", f"{APPROVALS}/stats", ALL, ALL),
     Case("GET", f"{APPROVALS}/events", ALL, ALL),
     Case("GET", ONE, ALL, ALL, _pending),
@@ -86,7 +88,9 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with api_server.serving(tmp_path_factory.mktemp("api")) as served:
+    folder = tmp_path_factory.mktemp("api")
+    settings = {"notify__terminal": "true"}
+    with api_server.serving(folder, **settings) as served, served.telling_nobody():
         served.key("operator", "lee")
         yield served
 
