@@ -225,6 +225,64 @@ def test_an_answer_ends_before_a_stop(
         assert found.usage.completion_tokens > 0
 
 
+def test_an_answer_says_how_likely_its_tokens_were(client: openai.OpenAI) -> None:
+    """Whole and step by step alike, and its tokens are its text."""
+    ask = partial(client.chat.completions.create, model="talker", messages=QUESTION, temperature=0)
+    whole = ask(logprobs=True, top_logprobs=3)
+    told = whole.choices[0].logprobs.content
+    with ask(logprobs=True, top_logprobs=3, stream=True) as stream:
+        steps = [
+            one
+            for chunk in stream
+            if chunk.choices[0].logprobs
+            for one in chunk.choices[0].logprobs.content
+        ]
+    assert steps == told
+    spelled = bytes(each for one in told for each in one.bytes)
+    assert spelled.decode() == whole.choices[0].message.content
+    for one in told:
+        assert one.top_logprobs[0].token == one.token
+        assert one.top_logprobs[0].logprob == one.logprob <= 0
+        assert len(one.top_logprobs) == 3
+    assert ask(logprobs=True).choices[0].logprobs.content[0].top_logprobs == []
+    assert ask().choices[0].logprobs is None
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_text_says_how_likely_its_tokens_were(client: openai.OpenAI, is_stream: bool) -> None:
+    """In the lists of the older kind, with the places of the tokens in the text."""
+    ask = partial(client.completions.create, model="talker", prompt="count", temperature=0)
+    if is_stream:
+        with ask(logprobs=2, stream=True) as stream:
+            found = [chunk.choices[0] for chunk in stream if chunk.choices[0].logprobs]
+    else:
+        found = [ask(logprobs=2).choices[0]]
+    text = "".join(each.text for each in found)
+    tokens = [token for each in found for token in each.logprobs.tokens]
+    places = [place for each in found for place in each.logprobs.text_offset]
+    assert "".join(tokens) == text == "one two three four five six seven eight nine ten"
+    assert all(text[place:].startswith(token) for place, token in zip(places, tokens, strict=True))
+    for each in found:
+        for token, value, tops in zip(
+            each.logprobs.tokens,
+            each.logprobs.token_logprobs,
+            each.logprobs.top_logprobs,
+            strict=True,
+        ):
+            assert tops[token] == value == max(tops.values())
+
+
+def test_tokens_of_a_stop_are_not_told(client: openai.OpenAI) -> None:
+    """They were drawn, and nobody was shown them."""
+    messages: list[Any] = [{"role": "user", "content": "count"}]
+    found = client.chat.completions.create(
+        model="talker", messages=messages, stop=" six", logprobs=True, temperature=0
+    ).choices[0]
+    tokens = "".join(each.token for each in found.logprobs.content)
+    assert tokens.startswith("one two three four five")
+    assert "seven" not in tokens
+
+
 def test_an_answer_is_no_longer_than_asked_for(client: openai.OpenAI) -> None:
     """The newer name of the limit counts more."""
     found = client.chat.completions.create(
@@ -278,7 +336,9 @@ def test_a_text_is_answered(client: openai.OpenAI) -> None:
     ("wrong", "param"),
     [
         ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
+        ({"logprobs": "yes"}, "logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"top_logprobs": 2}, "top_logprobs"),
         ({"temperature": 3}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stop": ["a"] * 5}, "stop"),
