@@ -22,7 +22,9 @@ from api_server import Server
 
 from localai.api.desk import MAX_IN_LINE
 from localai.approvals.looking import Wanted
+from localai.core import log
 from localai.core import settings as keys
+from localai.infer import llamacpp
 from localai.rag.embed import Embedder
 
 CONTEXT = 16_384  # tokens, after which even an answer without an end is over
@@ -434,6 +436,31 @@ def test_who_leaves_midway_ends_the_answer(server: Server, client: openai.OpenAI
         impatient.chat.completions.create(model="talker", messages=forever)
     assert client.chat.completions.create(model="talker", messages=QUESTION).choices
     assert 0 < _generated(server) - streamed < CONTEXT / 2
+
+
+def test_a_stream_that_breaks_off_says_so_and_is_logged(
+    client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an error of the client, under the id of the request; the next answer is whole."""
+    logged: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(log, "write", lambda event, *_, **told: logged.append((event, told)))
+    really, decoded = llamacpp.lib.llama_decode, []
+
+    def broken(*given: Any) -> int:
+        decoded.append(given)
+        return 1 if len(decoded) == 4 else int(really(*given))
+
+    monkeypatch.setattr(llamacpp.lib, "llama_decode", broken)
+    said = []
+    with client.chat.completions.create(
+        model="talker", messages=[{"role": "user", "content": "count"}], stream=True
+    ) as stream:
+        with pytest.raises(openai.APIError, match="could not evaluate"):
+            said += list(stream)
+        request_id = stream.response.headers["x-request-id"]
+    (told,) = (told for event, told in logged if event == "server.unavailable")
+    assert told["request_id"] == request_id
+    assert client.chat.completions.create(model="talker", messages=QUESTION).choices
 
 
 def test_the_line_before_the_engine_is_short(server: Server, client: openai.OpenAI) -> None:
