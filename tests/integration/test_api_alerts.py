@@ -1,5 +1,6 @@
 """Alerts over HTTP, and from the real Alertmanager to a real mail server."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -159,6 +160,18 @@ def test_the_receiver_that_operators_uncomment_is_this_door() -> None:
     assert hook["url"] == f"http://127.0.0.1:8020{PATH}"
     assert hook["send_resolved"] is True
     assert hook["http_config"]["authorization"] == {"credentials_file": "secrets/localai-key"}
+
+
+@pytest.mark.prove
+def test_alertmanager_reads_its_file_with_the_receiver_in_it(tmp_path: Path) -> None:
+    """As somebody who has taken out the signs of comment would load it."""
+    text = TOLD.read_text(encoding="utf-8")
+    at = text.index("  # - name: localai")
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(text[:at] + text[at:].replace("  # ", "  "))
+    command = ["amtool", "check-config", str(file)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "3 receivers" in said
 
 
 @pytest.mark.prove
