@@ -6,6 +6,7 @@ Another program has its own conversation, its own tools and its own instructions
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from localai.core.measure import Measures, operation
@@ -45,17 +46,17 @@ class Asked:
 
 
 class Tokens(Protocol):
-    """The tokens set apart for one answer: `granted` at most, None where nobody counts them."""
+    """The tokens set apart for a question and its answer."""
 
     @property
     def granted(self) -> int | None:
-        """How many."""
+        """How many the answer may take; None where nobody counts them."""
 
     def spend(self, tokens: int) -> None:
         """Write down how many it took."""
 
 
-Spending = Callable[[Any, int, int | None], AbstractContextManager[Tokens]]
+Spending = Callable[[Any, Callable[[], int], int | None], AbstractContextManager[Tokens]]
 """Sets tokens apart for who asks: so many to ask, from one to so many to answer."""
 
 Told = tuple[str, Delta]
@@ -122,9 +123,9 @@ class Completions:
 
     def _told(self, actor: object, asked: Asked, model: str | None, role: str) -> Generator[Told]:
         engine = self._ready(actor, model=model, role=role, warn=_unsaid)
-        least, most = _size(engine, asked), asked.sampling.max_tokens or engine.context or None
-        with operation(self._measures, "chat"), self._spending(actor, least, most) as tokens:
-            answer = _stream(engine, _within(asked, tokens.granted, least))
+        size, most = partial(_size, engine, asked), asked.sampling.max_tokens or engine.context
+        with operation(self._measures, "chat"), self._spending(actor, size, most or None) as tokens:
+            answer = _stream(engine, _within(asked, tokens.granted))
             with closing(self._meter.metered(answer, tokens.spend)) as deltas:
                 for delta in deltas:
                     yield engine.name, delta
@@ -141,16 +142,18 @@ def _stream(engine: Engine, asked: Asked) -> Generator[Delta]:
 
 def _size(engine: Engine, asked: Asked) -> int:
     """How many tokens it takes to ask; rather too many than too few."""
-    told = [tool.described for tool in asked.tools]
-    text = "\n".join((*(each.content for each in asked.messages), json_text(told) if told else ""))
-    return engine.count(text) + _FRAME * (1 + len(asked.messages))
+    calls = [call for each in asked.messages for call in each.tool_calls]
+    texts = [each.content for each in asked.messages]
+    texts += [f"{call.name} {call.arguments}" for call in calls]
+    texts += [json_text(tool.described) for tool in asked.tools]
+    return engine.count("\n".join(texts)) + _FRAME * (1 + len(texts))
 
 
-def _within(asked: Asked, granted: int | None, least: int) -> Asked:
+def _within(asked: Asked, granted: int | None) -> Asked:
     """The same, of which the answer ends where the tokens do."""
     if granted is None:
         return asked
-    return replace(asked, sampling=replace(asked.sampling, max_tokens=granted - least))
+    return replace(asked, sampling=replace(asked.sampling, max_tokens=granted))
 
 
 def _unsaid(_: str) -> None:

@@ -56,7 +56,7 @@ class Embeddings:
         read = [text[:LONGEST] for text in texts]
         nothing = [0.0] * own.dim
         tokens = own.count(read) if read else 0
-        with self._quotas.spending(actor, tokens, 0) as spending:
+        with self._quotas.spending(actor, lambda: tokens, 0) as spending:
             vectors = [found or nothing for found in own.embed(read)] if read else []
             spending.spend(tokens)
         return Embedded(own.name, vectors, tokens, sum(len(text) > LONGEST for text in texts))

@@ -27,11 +27,12 @@ _PUT = _NEW.on_conflict_do_update(
 
 @dataclass(frozen=True)
 class Bucket:
-    """A user's bucket of one thing, and how fast it fills."""
+    """A user's bucket of one thing, and how fast it fills; as much again may be owed to some."""
 
     user: str
     thing: str
     rate: Rate
+    may_owe: bool = False
 
     @property
     def cost_us(self) -> int:
@@ -95,7 +96,8 @@ def _find(connection: sa.Connection, bucket: Bucket, now: int) -> tuple[int, int
     if found is None:
         return now, 0
     # A clock that was set back must not leave the bucket empty for long.
-    return min(max(found.full_us, now), now + bucket.span_us), found.refused
+    most = bucket.span_us * (2 if bucket.may_owe else 1)
+    return min(max(found.full_us, now), now + most), found.refused
 
 
 def _put(connection: sa.Connection, bucket: Bucket, full: int, refused: int) -> None:

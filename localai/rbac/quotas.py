@@ -41,7 +41,7 @@ class Admission:
 
 @dataclass
 class Spending:
-    """The tokens of one answer: `granted` at most, None where nobody counts them."""
+    """The tokens of one answer: it may take `granted`; None where nobody counts them."""
 
     granted: int | None = None
     spent: int = 0
@@ -86,21 +86,26 @@ class Quotas:
         return Admission(tuple(standings), refusal)
 
     @contextmanager
-    def spending(self, actor: Actor, asked: int, most: int | None) -> Iterator[Spending]:
+    def spending(
+        self, actor: Actor, size: Callable[[], int], most: int | None
+    ) -> Iterator[Spending]:
         """Set tokens apart for what is asked and for an answer: one at least, `most` at most.
 
-        No answer takes any where `most` is 0. TooOften where there are too few. What is set apart
-        and not spent is there again at the end.
+        The `size` of what is asked is computed where it counts. No answer takes any where `most`
+        is 0. TooOften where there are too few. What is set apart and not spent is there again at
+        the end; what was spent beyond it is owed.
         """
         _, tokens = self._buckets(actor)
         if tokens is None:
             yield Spending()
             return
-        spending = Spending(self._set_apart(actor, tokens, asked, most))
+        asked = size()
+        set_apart = self._set_apart(actor, tokens, asked, most)
+        spending = Spending(set_apart - asked)
         try:
             yield spending
         finally:
-            unused = (spending.granted or 0) - spending.spent
+            unused = set_apart - spending.spent
             with self._database.transaction() as connection:
                 give_back(connection, tokens, self._clock.now_us(), unused)
 
@@ -152,7 +157,8 @@ class Quotas:
 def _bucket(actor: Actor, kind: str, limit: int | None, seconds: int) -> Bucket | None:
     if limit is None:
         return None
-    return Bucket(actor.user_id, f"key {actor.key} {kind}", Rate(limit, seconds))
+    thing = f"key {actor.key} {kind}"
+    return Bucket(actor.user_id, thing, Rate(limit, seconds), may_owe=kind == "tokens")
 
 
 def _standing(kind: str, bucket: Bucket, taken: Taken) -> Standing:

@@ -60,7 +60,7 @@ def test_a_key_without_limits_writes_nothing(made: Made, database: Database) -> 
     before = database.stamp()
     quotas = made(models=("chat",))
     assert quotas.admit(MINA).standings == ()
-    with quotas.spending(MINA, 1_000_000, None) as spending:
+    with quotas.spending(MINA, lambda: 1_000_000, None) as spending:
         assert spending.granted is None
     assert database.stamp() == before
 
@@ -68,10 +68,10 @@ def test_a_key_without_limits_writes_nothing(made: Made, database: Database) -> 
 def test_what_is_not_spent_is_there_again(made: Made) -> None:
     """And what one has set apart is nobody else's until then."""
     quotas = made(tokens_per_day=100)
-    with quotas.spending(MINA, 20, 50) as first:
-        assert first.granted == 70
-        with quotas.spending(MINA, 10, None) as second:
-            assert second.granted == 30
+    with quotas.spending(MINA, lambda: 20, 50) as first:
+        assert first.granted == 50
+        with quotas.spending(MINA, lambda: 10, None) as second:
+            assert second.granted == 20
             second.spend(12)
         first.spend(30)
     assert quotas.admit(MINA).standings[0].left == 58
@@ -80,7 +80,7 @@ def test_what_is_not_spent_is_there_again(made: Made) -> None:
 def test_an_answer_that_fails_costs_nothing(made: Made) -> None:
     """Nothing was spent."""
     quotas = made(tokens_per_day=100)
-    with pytest.raises(KeyError), quotas.spending(MINA, 20, 50):
+    with pytest.raises(KeyError), quotas.spending(MINA, lambda: 20, 50):
         raise KeyError
     assert quotas.admit(MINA).standings[0].left == 100
 
@@ -88,19 +88,30 @@ def test_an_answer_that_fails_costs_nothing(made: Made) -> None:
 def test_tokens_come_back_in_a_day(made: Made, clock: TurnableClock, audit: Audit) -> None:
     """A text that has too many may come again; one that never fits is wrong."""
     quotas = made(tokens_per_day=100)
-    with quotas.spending(MINA, 99, None) as spending:
+    with quotas.spending(MINA, lambda: 99, None) as spending:
         spending.spend(100)
-    with pytest.raises(TooOften) as refused, quotas.spending(MINA, 24, None):
+    with pytest.raises(TooOften) as refused, quotas.spending(MINA, lambda: 24, None):
         pass
     assert refused.value.wait_s == 6 * 3600
     assert audit.page().items[0].details["limit"] == "tokens"
     clock.advance(6 * 3600)
-    with quotas.spending(MINA, 24, None) as spending:
-        assert spending.granted == 25
-    with quotas.spending(MINA, 25, 0) as spending:
-        assert spending.granted == 25
-    with pytest.raises(Invalid, match="100 a day"), quotas.spending(MINA, 100, None):
+    with quotas.spending(MINA, lambda: 24, None) as spending:
+        assert spending.granted == 1
+    with quotas.spending(MINA, lambda: 25, 0) as spending:
+        assert spending.granted == 0
+    with pytest.raises(Invalid, match="100 a day"), quotas.spending(MINA, lambda: 100, None):
         pass
+
+
+def test_what_was_spent_beyond_is_owed(made: Made, clock: TurnableClock) -> None:
+    """A template may write more than anybody counted."""
+    quotas = made(tokens_per_day=100)
+    with quotas.spending(MINA, lambda: 90, 10) as spending:
+        spending.spend(125)
+    clock.advance(6 * 3600)
+    assert quotas.admit(MINA).standings[0].left == 0
+    clock.advance(3600)
+    assert quotas.admit(MINA).standings[0].left == 4
 
 
 def test_threads_never_set_apart_more_than_there_is(made: Made) -> None:
@@ -109,7 +120,7 @@ def test_threads_never_set_apart_more_than_there_is(made: Made) -> None:
 
     def one(_: int) -> int:
         try:
-            return held.enter_context(quotas.spending(MINA, 30, 20)).granted or 0
+            return 30 + (held.enter_context(quotas.spending(MINA, lambda: 30, 20)).granted or 0)
         except TooOften:
             return 0
 
