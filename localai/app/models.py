@@ -175,7 +175,7 @@ class WithModels(WithDocuments):
     def _askable(self, actor: "Actor") -> "Collection[str]":
         from localai.rag.embeddings import DEFAULT
 
-        return {*self.completions.names(actor), DEFAULT, self.settings[keys.RAG_MODEL]}
+        return {*self.completions.names(actor), DEFAULT, self._as_it_stands(keys.RAG_MODEL)}
 
     @cached_property
     def _roles(self) -> "Mapping[str, str]":

@@ -63,5 +63,5 @@ class Embeddings:
 
     def _permit(self, actor: Actor, own: str) -> None:
         listed = self._rights.listed(actor)
-        if listed is not None and not listed & {DEFAULT, own}:
+        if listed is not None and not {*map(str.casefold, listed)} & {DEFAULT, own.casefold()}:
             raise self._rights.refusal(actor, own)

@@ -154,7 +154,7 @@ def test_a_message_says_what_is_wrong_and_when_it_is_over(
     assert words[0] in message.subject
     for part in (words[1], "The disk is full.", "8 % are left.", "severity = warning"):
         assert part in message.text
-    assert "ai approve" not in message.text
+    assert "ai appro" not in message.text
     assert message.html.count("The disk is full.") == 1
 
 
