@@ -15,6 +15,7 @@ import httpx
 from localai.api.server import Place, serve_home, touch
 from localai.app import App
 from localai.approvals.records import Approval
+from localai.core.files import claimed
 from localai.core.serving import address_of, listening
 from localai.rbac.permissions import Actor
 
@@ -49,6 +50,12 @@ class Server:
         """Somebody with a key of that role."""
         given = {"X-API-Key": self.key(role)} if role else {}
         return httpx.Client(base_url=self.url, headers=given | headers, timeout=30, trust_env=False)
+
+    @contextmanager
+    def telling_nobody(self) -> Iterator[None]:
+        """What is to be told waits, and no process is started to send it."""
+        with claimed(self.app.directories.data / "notify.lock"):
+            yield
 
     def ask(self, user: str = "user", name: str = "deploy", **arguments: Any) -> Approval:
         """A request of that user for another system's action, or for a call of a tool here."""

@@ -12,10 +12,13 @@ from localai.core.db import Database
 from localai.core.directories import Directories
 from localai.core.secrets import Secrets
 from localai.core.settings import Settings
+from localai.notify.alerts import Alert, Group
+from localai.notify.alerts import facts_of as facts_of_alerts
 from localai.notify.announcer import Announcer
 from localai.notify.build import build
 from localai.notify.channels import Channels
 from localai.notify.drain import Drain
+from localai.notify.events import ALERT
 from localai.notify.facts import facts_of
 from localai.notify.message import Templates
 from localai.notify.outbox import Outbox
@@ -51,7 +54,7 @@ def request(number: int = 0, **changes: Any) -> dict[str, Any]:
 
 
 def notice(event: str = "requested", channel: str = "mail", **changes: Any) -> Notice:
-    """A notice of such a request."""
+    """A notice of such a request, or of an alert that says the same."""
     row = request(**changes)
     return Notice(
         id="0" * 16,
@@ -66,8 +69,29 @@ def notice(event: str = "requested", channel: str = "mail", **changes: Any) -> N
         due_at=None,
         sent_at=None,
         error=None,
-        facts=json.loads(facts_of(row)),
+        facts=json.loads(alert_facts(row) if event == ALERT else facts_of(row)),
     )
+
+
+def group(**changes: Any) -> Group:
+    """A group of one alert that fires, with the given fields changed."""
+    labels = changes.pop("labels", {"alertname": "DiskNearlyFull", "severity": "warning"})
+    notes = changes.pop("notes", {"summary": "The disk is full.", "description": "8 % are left."})
+    status = changes.get("status", "firing")
+    one = Alert(status, labels, notes, changes.pop("starts_at", "2026-11-22T09:30:00.123Z"))
+    plain: dict[str, Any] = {"key": "{}:{}", "status": status, "alerts": [one]}
+    plain |= {"common_labels": labels, "common_annotations": notes}
+    return Group(**{**plain, **changes})
+
+
+def alert_facts(row: Mapping[str, Any]) -> str:
+    """The facts of an alert in which everything says what a request's row does."""
+    arguments = {name: str(text) for name, text in json.loads(row["action"])["arguments"].items()}
+    labels = {**arguments, "alertname": row["tool"], "cwd": json.loads(row["action"])["cwd"]}
+    said = row["reason"] or ""
+    notes = {"summary": said, "description": said, "runbook_url": said, said: said}
+    alert = {"labels": labels, "notes": notes, "starts_at": said or "2026-11-22T09:30:00Z"}
+    return facts_of_alerts(group(**alert), row["user_id"])
 
 
 @cache

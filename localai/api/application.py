@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 
 from localai import __version__
 from localai.api import (
+    alerts,
     approvals,
     errors,
     figures,
@@ -35,6 +36,7 @@ DOORS: Final = (
     approvals.router,
     rag.router,
     memory.router,
+    alerts.router,
     pages.router,
 )
 MAX_WAITING: Final = 32  # of those that wait for something to happen

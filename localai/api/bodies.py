@@ -13,7 +13,7 @@ from localai.core.errors import Invalid
 
 _JSON: Final = "application/json"
 _SAFE: Final = 2**53 - 1
-_VALUE: Final[Any] = {"$ref": "#/components/schemas/Value"}
+VALUE: Final[Any] = {"$ref": "#/components/schemas/Value"}
 schemas["Value"] = {
     "description": "Any JSON, with numbers that every reader of JSON reads alike.",
     "anyOf": [
@@ -21,8 +21,8 @@ schemas["Value"] = {
         {"type": "boolean"},
         {"type": "string"},
         {"type": "number", "minimum": -_SAFE, "maximum": _SAFE},
-        {"type": "array", "items": _VALUE},
-        {"type": "object", "additionalProperties": _VALUE},
+        {"type": "array", "items": VALUE},
+        {"type": "object", "additionalProperties": VALUE},
     ],
 }
 
@@ -58,7 +58,7 @@ class NewApproval(Strict):
 
 # pydantic knows no schema that it has not made.
 reference(NewApproval)
-schemas["NewApproval"]["properties"]["arguments"]["additionalProperties"] = _VALUE
+schemas["NewApproval"]["properties"]["arguments"]["additionalProperties"] = VALUE
 
 
 class Decision(Strict):

@@ -127,6 +127,12 @@ def install(app: FastAPI) -> None:
 def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, LocalaiError)  # noqa: S101 - it is installed for these
     request_id = request.scope[REQUEST_ID]
+    note(error, request_id)
+    return problem(error, request_id)
+
+
+def note(error: LocalaiError, request_id: str) -> None:
+    """Write an error into the log, under its request; may wait for a disk."""
     if error.category == "internal":
         log.write("http.bug", error, request_id=request_id)
     elif error.category == "unavailable":
@@ -134,7 +140,6 @@ def _known(request: Request, error: Exception) -> Response:
     else:
         told = {"category": error.category, "message": error.message}
         log.write("http.refused", request_id=request_id, **told)
-    return problem(error, request_id)
 
 
 def _unfit(request: Request, error: Exception) -> Response:

@@ -72,3 +72,42 @@ OUTCOME: Final[dict[str, Any]] = {
     },
 }
 EVENT: Final = 'id: 42\nevent: approval.requested\ndata: {"id": 42, "at": "...", ...}\n\n'
+
+_LABELS: Final = {
+    "alertname": "DiskNearlyFull",
+    "severity": "warning",
+    "instance": "127.0.0.1:9464",
+}
+_NOTES: Final = {"summary": "The disk is nearly full", "description": "8 % are left."}
+ALERTS: Final[dict[str, Any]] = {
+    "version": "4",
+    "groupKey": '{}/{service="localai"}:{alertname="DiskNearlyFull"}',
+    "truncatedAlerts": 0,
+    "status": "firing",
+    "receiver": "localai",
+    "groupLabels": {"alertname": "DiskNearlyFull"},
+    "commonLabels": _LABELS,
+    "commonAnnotations": _NOTES,
+    "externalURL": "http://127.0.0.1:9093",
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": _LABELS,
+            "annotations": _NOTES,
+            "startsAt": "2026-11-22T09:30:00.123Z",
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://127.0.0.1:9090/graph",
+            "fingerprint": "b3c1f6d0a9e24775",
+        }
+    ],
+}
+RESOLVED: Final[dict[str, Any]] = ALERTS | {
+    "status": "resolved",
+    "alerts": [ALERTS["alerts"][0] | {"status": "resolved", "endsAt": "2026-11-22T09:40:00.123Z"}],
+}
+ALERT_TAKEN: Final[dict[str, Any]] = {
+    "id": "f2f5b3f1d6f0c1ab",
+    "status": "firing",
+    "risk": "medium",
+    "channels": ["mail"],
+}

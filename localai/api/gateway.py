@@ -15,6 +15,7 @@ from localai.api.bodies import read_object
 from localai.api.desk import Desk
 from localai.api.fields import Fields
 from localai.api.gateway_answers import Answer
+from localai.api.gateway_limits import Admitted
 from localai.api.gateway_sending import Attended
 from localai.api.gateway_wire import Wanted
 from localai.app import App
@@ -58,19 +59,19 @@ def model(name: str, actor: Caller, rooms: Rooms) -> Response:
 
 
 @router.post("/chat/completions")
-def chat(actor: Caller, rooms: Rooms, given: Given, request: Request) -> Response:
+def chat(actor: Admitted, rooms: Rooms, given: Given, request: Request) -> Response:
     """Go on with a conversation."""
     return _answered("chat", actor, rooms, gateway_wire.chat(given), request)
 
 
 @router.post("/completions")
-def complete(actor: Caller, rooms: Rooms, given: Given, request: Request) -> Response:
+def complete(actor: Admitted, rooms: Rooms, given: Given, request: Request) -> Response:
     """Answer a text."""
     return _answered("text", actor, rooms, gateway_wire.completion(given), request)
 
 
 @router.post("/embeddings")
-def embed(actor: Caller, rooms: Rooms, given: Given, request: Request) -> Response:
+def embed(actor: Admitted, rooms: Rooms, given: Given, request: Request) -> Response:
     """Texts as vectors."""
     fields = Fields(given)
     form = fields.text("encoding_format") or "float"

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from localai.api import gateway_logprobs
 from localai.core.ids import new_id
 from localai.infer.completion import Told
-from localai.infer.engine import Delta, ToolCall, Usage
+from localai.infer.engine import Chance, Delta, ToolCall, Usage
 from localai.rag.embeddings import Embedded
 
 _PREFIX: Final = {"chat": "chatcmpl-", "text": "cmpl-"}
@@ -30,6 +31,8 @@ class Answer:
     _id: str = field(default_factory=new_id)
     _text: str = ""
     _thought: str = ""
+    _offset: int = 0
+    _chances: list[Chance] = field(default_factory=list)
     _calls: list[ToolCall] = field(default_factory=list)
     _last: Delta = field(default_factory=Delta)
     _has_begun: bool = False
@@ -41,7 +44,7 @@ class Answer:
             yield self._chunk({"role": "assistant", "content": ""})
         self._has_begun = True
         if delta.text:
-            yield self._chunk({"content": delta.text})
+            yield self._chunk({"content": delta.text}, chances=delta.chances)
         if delta.thought:
             yield self._chunk({"reasoning_content": delta.thought})
         if delta.tool_call:
@@ -63,7 +66,9 @@ class Answer:
             delta = Delta()
         elif call:
             self._calls.append(call)
+        self._offset = len(self._text)
         self._text += delta.text
+        self._chances += delta.chances
         self._thought += delta.thought
         return delta
 
@@ -73,7 +78,8 @@ class Answer:
             said: dict[str, Any] = {"message": self._message()}
         else:
             said = {"text": self._text}
-        choice = {"index": 0, **said, "logprobs": None, "finish_reason": self._last.finish}
+        logprobs = gateway_logprobs.of(self.kind, self._chances)
+        choice = {"index": 0, **said, "logprobs": logprobs, "finish_reason": self._last.finish}
         return self._frame("", [choice]) | {"usage": _usage(self._last.usage)}
 
     def _message(self) -> dict[str, Any]:
@@ -84,12 +90,15 @@ class Answer:
             said["reasoning_content"] = self._thought
         return said
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    def _chunk(
+        self, delta: dict[str, Any], finish: str | None = None, chances: Sequence[Chance] = ()
+    ) -> dict[str, Any]:
         if self.kind == "chat":
             said: dict[str, Any] = {"delta": delta}
         else:
             said = {"text": delta.get("content", "")}
-        choice = {"index": 0, **said, "logprobs": None, "finish_reason": finish}
+        logprobs = gateway_logprobs.of(self.kind, chances, self._offset)
+        choice = {"index": 0, **said, "logprobs": logprobs, "finish_reason": finish}
         told = self._frame(".chunk", [choice])
         return told | {"usage": None} if self.tells_usage else told
 

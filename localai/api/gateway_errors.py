@@ -1,5 +1,7 @@
 """Errors as OpenAI's clients read them: every problem document on its way out, rewritten.
 
+Whatever leaves says how the limits of its API key stand.
+
 https://platform.openai.com/docs/guides/error-codes
 """
 
@@ -10,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from localai.api.errors import MEDIA_TYPE
+from localai.api.gateway_limits import with_limits
 from localai.core.asgi import Application, Message, Receive, Scope, Send
 
 _KINDS: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -53,6 +56,7 @@ class Spoken:
 
         async def spoken(message: Message) -> None:
             nonlocal held, body
+            message = with_limits(scope, message)
             if message["type"] == "http.response.start" and _is_problem(message):
                 held = message
             elif held is None:

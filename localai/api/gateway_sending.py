@@ -4,12 +4,13 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import anyio.to_thread
 from fastapi import Response
 
 from localai.api import gateway_errors
 from localai.api.answers import shown
 from localai.api.desk import while_here
-from localai.api.errors import REQUEST_ID, problem
+from localai.api.errors import REQUEST_ID, note, problem
 from localai.api.gateway_answers import Answer
 from localai.core.asgi import Receive, Scope, Send
 from localai.core.errors import LocalaiError
@@ -43,7 +44,7 @@ async def whole(answer: Answer, step: Step, scope: Scope, receive: Receive, send
 
 
 async def streamed(answer: Answer, step: Step, scope: Scope, _: Receive, send: Send) -> None:
-    """Send each step as it comes; an error after the first one is an event, and the last."""
+    """Send each step as it comes; an error after the first one is the last event, and logged."""
     told = await step()
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     try:
@@ -52,6 +53,7 @@ async def streamed(answer: Answer, step: Step, scope: Scope, _: Receive, send: S
                 await _say(send, f"data: {json_text(chunk)}\n\n")
             told = await step()
     except LocalaiError as error:
+        await anyio.to_thread.run_sync(note, error, scope[REQUEST_ID])
         found = json.loads(bytes(problem(error, scope[REQUEST_ID]).body))
         await _say(send, f"data: {json_text(gateway_errors.told(found))}\n\n")
     else:

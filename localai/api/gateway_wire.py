@@ -7,7 +7,7 @@ https://platform.openai.com/docs/api-reference/chat
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from localai.api.fields import Fields
@@ -21,6 +21,8 @@ _MOST_MESSAGES: Final = 4_096
 _MOST_PARTS: Final = 1_024
 _MOST_TOOLS: Final = 128
 _MOST_STOPS: Final = 4
+_MOST_TOPS: Final = 20
+_MOST_TOPS_OF_TEXT: Final = 5
 _USUAL_LENGTH: Final = 16  # tokens, of the older kind of completion, where no other is asked for
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ROLES: Final = {
@@ -55,6 +57,7 @@ def chat(given: Mapping[str, Any]) -> Wanted:
         raise fields.wrong("messages", "at least one is needed")
     tools, must_call = _tools(fields)
     form, told = _form(fields)
+    form = replace(form, tops=_tops(fields))
     if form.schema is not None and tools:
         raise fields.wrong("tools", "an answer of a response_format calls none: leave one out")
     asked = Asked(
@@ -80,7 +83,10 @@ def completion(given: Mapping[str, Any]) -> Wanted:
     if len(prompts) != 1:
         raise fields.wrong("prompt", "one string is needed")
     sampling = _sampling(fields, "max_tokens", usual=_USUAL_LENGTH)
-    form = Form(stops=_stops(fields))
+    tops = fields.whole("logprobs", 0)
+    if tops is not None and tops > _MOST_TOPS_OF_TEXT:
+        raise fields.wrong("logprobs", f"a whole number up to {_MOST_TOPS_OF_TEXT} is needed")
+    form = Form(stops=_stops(fields), tops=tops)
     messages = [Message("user", prompts[0])]
     asked = Asked(fields.needed("model"), messages, sampling=sampling, form=form)
     return Wanted(asked, *_sending(fields))
@@ -90,7 +96,6 @@ def _refuse_chat(fields: Fields) -> None:
     _refuse_unknown_to_engines(fields)
     for name in ("functions", "function_call"):
         fields.refuse(name, "tools and tool_choice are their names now", "none")
-    fields.refuse("top_logprobs", "the engine tells no probabilities")
     fields.refuse("audio", "sound is neither read nor made here")
     fields.refuse("modalities", "text alone is made here", ["text"])
     fields.refuse("web_search_options", "nothing is searched on the web here")
@@ -98,7 +103,6 @@ def _refuse_chat(fields: Fields) -> None:
 
 def _refuse_unknown_to_engines(fields: Fields) -> None:
     fields.refuse("n", "one answer at a time is given", 1)
-    fields.refuse("logprobs", "the engine tells no probabilities")
     fields.refuse("logit_bias", "the engine takes no bias")
     for name in ("frequency_penalty", "presence_penalty"):
         fields.refuse(name, "the engine has no such penalty: leave it out, or give 0")
@@ -117,6 +121,18 @@ def _sampling(fields: Fields, *lengths: str, usual: int | None = None) -> Sampli
         seed=fields.whole("seed"),
         top_p=fields.number("top_p", 0, 1),
     )
+
+
+def _tops(fields: Fields) -> int | None:
+    """How many of the likeliest tokens are told; None where no probabilities are."""
+    tops = fields.whole("top_logprobs", 0)
+    if tops is not None and tops > _MOST_TOPS:
+        raise fields.wrong("top_logprobs", f"a whole number up to {_MOST_TOPS} is needed")
+    if fields.flag("logprobs"):
+        return tops or 0
+    if tops:
+        raise fields.wrong("top_logprobs", "logprobs must be true as well")
+    return None
 
 
 def _stops(fields: Fields) -> tuple[str, ...]:

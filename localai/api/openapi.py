@@ -21,6 +21,7 @@ _TAGS: Final = [
     {"name": "approvals", "description": "What waits for a person, and what became of it."},
     {"name": "documents", "description": "What is indexed, and what it says to a question."},
     {"name": "conversations", "description": "What was said, kept and found again."},
+    {"name": "alerts", "description": "What a monitoring system has told to people."},
     {"name": "health", "description": "Whether the server lives and works, and its figures."},
 ]
 

@@ -27,6 +27,11 @@ THREADS: Final = 6  # rooms are synchronous, and the database lends 30 connectio
 ENDING_S: Final = 10
 _SCRAPERS: Final = 16
 _SWEEP_S = 1.0
+_ROOMS: Final = (
+    *("actor", "api_keys", "approvals", "runner", "notify", "alerting", "exposition", "rag"),
+    *("models", "completions", "engines", "embeddings", "resident", "model_rights", "quotas"),
+    *("history", "search", "recollection"),
+)
 
 
 @dataclass(frozen=True)
@@ -97,11 +102,7 @@ async def serve_home(  # noqa: PLR0913 - who is served, and from where
 def touch(rooms: App) -> None:
     """Build here, where there is one thread, what requests will use in several."""
     rooms.database.version()
-    for name in ("actor", "api_keys", "approvals", "runner", "notify", "exposition", "rag"):
-        getattr(rooms, name)
-    for name in ("models", "completions", "engines", "embeddings", "resident"):
-        getattr(rooms, name)
-    for name in ("history", "search", "recollection"):
+    for name in _ROOMS:
         getattr(rooms, name)
 
 

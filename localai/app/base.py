@@ -16,6 +16,8 @@ from localai.core.redact import remember
 from localai.core.settings import Key, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from localai.approvals.policy import Mode
     from localai.core.audit import Audit
     from localai.core.clock import Clock
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from localai.rag.models import RankingModel
     from localai.rbac.admin import Administration
     from localai.rbac.keys import Keys
+    from localai.rbac.models import ModelRights
     from localai.rbac.permissions import Actor
+    from localai.rbac.quotas import Quotas
     from localai.rbac.service import Rbac
     from localai.rbac.users import Users
 
@@ -141,7 +145,26 @@ class Ground:
         from localai.rbac.keys import Keys
 
         pepper = lambda: self.secrets.key("api-key-pepper")  # noqa: E731 - read when it is needed
-        return Keys(self.database, self.audit, self.rbac, self.clock, pepper)
+        stands_on = (self.database, self.audit, self.rbac, self.clock, pepper)
+        return Keys(*stands_on, self._askable)
+
+    def _askable(self, actor: "Actor") -> "Collection[str]":
+        """What a key can be for, by the rooms above."""
+        raise NotImplementedError
+
+    @cached_property
+    def model_rights(self) -> "ModelRights":
+        """Which models a key is for."""
+        from localai.rbac.models import ModelRights
+
+        return ModelRights(self.database, self.audit, self.rbac)
+
+    @cached_property
+    def quotas(self) -> "Quotas":
+        """How much a key may ask for."""
+        from localai.rbac.quotas import Quotas
+
+        return Quotas(self.database, self.audit, self.clock, self.rbac.allowance)
 
     @cached_property
     def admin(self) -> "Administration":

@@ -47,7 +47,7 @@ class WithDocuments(Governance):
         """Vectors of any text."""
         from localai.rag.embeddings import Embeddings
 
-        return Embeddings(self._store, self.rbac.require)
+        return Embeddings(self._store, self.rbac.require, self.model_rights, self.quotas)
 
     @cached_property
     def _store(self) -> "Store":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from localai.metrics.exposition import Exposition
     from localai.metrics.machine import Card
     from localai.metrics.service import Metrics
+    from localai.notify.alerting import Alerting
     from localai.notify.announcer import Announcer
     from localai.notify.plan import Plan
     from localai.notify.service import Notify
@@ -69,6 +70,13 @@ class Governance(Ground):
             require=self.rbac.require,
             sweep=lambda: self.approvals.sweep(),  # noqa: PLW0108 - which itself announces
         )
+
+    @cached_property
+    def alerting(self) -> "Alerting":
+        """Alerts of a monitoring system."""
+        from localai.notify.alerting import Alerting
+
+        return Alerting(self.database, self._announcer, self.rbac.require)
 
     @cached_property
     def metrics(self) -> "Metrics":

@@ -11,7 +11,7 @@ from localai.core import settings as keys
 from localai.core.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from localai.agent.history import History
     from localai.agent.recollection import Recollection
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from localai.infer.fit import Card
     from localai.infer.library import GgufInfo, Library
     from localai.infer.local import Local
+    from localai.infer.meter import Meter
     from localai.infer.parking import Parking
     from localai.infer.remote import Server
     from localai.infer.resident import Resident
@@ -98,17 +99,20 @@ class WithModels(WithDocuments):
             if self.server.is_overheard:
                 warn(f"{self.server.url} is not encrypted: others on the way can read what is said")
             remote = Remote(name, self.server, self.settings[keys.ENGINE_CONTEXT] or 0)
-            remote.spent = counted(self.tally, name, remote.context)
+            remote.spent = self._meter.beside(counted(self.tally, name, remote.context))
             return remote
         if self.kept_loaded_s:
-            return self.resident.get(actor, name, warn)
+            self.models.file(actor, name)
+            return self.resident.get(self.actor, name, warn)  # whoever asks next may be another
         here = partial(self._load_here, actor, name, warn)
         if self._has_own_wish or (line := self.line()) is None:
             return here()
         from localai.infer.attached import Attached
 
         self.models.file(actor, name)  # whoever may not have it, or asks for none, hears it here
-        return Attached(name, line, here, warn)
+        attached = Attached(name, line, here, warn)
+        attached.spent = self._meter.beside(lambda _: None)  # figures are the other process's
+        return attached
 
     @property
     def _has_own_wish(self) -> bool:
@@ -122,7 +126,7 @@ class WithModels(WithDocuments):
         local, started = self.local, perf_counter()
         loaded = local.load(actor, name, warn)
         self.tally.observe(MODEL_LOAD, perf_counter() - started, name)
-        loaded.spent = counted(self.tally, name, loaded.context)
+        loaded.spent = self._meter.beside(counted(self.tally, name, loaded.context))
         return loaded
 
     @cached_property
@@ -184,9 +188,8 @@ class WithModels(WithDocuments):
         """Language models, ready to answer."""
         from localai.infer.engines import Engines
 
-        return Engines(
-            self.models, self._roles, self.server, self._load, self.rbac.require, self._failed
-        )
+        models = (self.models, self._roles, self.server)
+        return Engines(*models, self._load, self.rbac.require, self._failed, self.model_rights)
 
     def _failed(self, model: str) -> None:
         from localai.core.metrics import FAILOVERS
@@ -207,11 +210,32 @@ class WithModels(WithDocuments):
         """Answers for other programs."""
         from localai.infer.completion import Completions
 
-        return Completions(lambda: self.engines, self.ready, self.rbac.require, self.tally)
+        return Completions(
+            lambda: self.engines,
+            self.ready,
+            self.rbac.require,
+            self.tally,
+            self.model_rights,
+            self.quotas.spending,
+            self._meter,
+        )
 
-    @property
-    def _roles(self) -> dict[str, str]:
-        return {"chat": self.settings[keys.MODELS_CHAT], "code": self.settings[keys.MODELS_CODE]}
+    @cached_property
+    def _meter(self) -> "Meter":
+        from localai.infer.meter import Meter
+
+        return Meter()
+
+    def _askable(self, actor: "Actor") -> "Collection[str]":
+        from localai.rag.embeddings import DEFAULT
+
+        return {*self.completions.names(actor), DEFAULT, self._as_it_stands(keys.RAG_MODEL)}
+
+    @cached_property
+    def _roles(self) -> "Mapping[str, str]":
+        from localai.app.roles import Roles
+
+        return Roles(self.directories.config_file, self._flags)
 
     def use_models(self, actor: "Actor", *, chat: str | None, code: str | None) -> None:
         """Choose the models for questions and for code; what is None stays as it is."""

@@ -7,6 +7,7 @@ import typer
 from localai.cli.call import Call, Cursor, Json, Limit, Quiet, noun
 from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.core.clock import seconds
+from localai.rbac.allowance import Allowance, allowance
 
 if TYPE_CHECKING:
     from localai.core.records import Page
@@ -25,12 +26,28 @@ def create(
     permission: Annotated[
         list[str] | None, typer.Option(help="For this alone; may be given again.")
     ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAMES", help="For these alone, as in: auto,chat,code."),
+    ] = None,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(metavar="N", help="Of answers and vectors.")
+    ] = None,
+    tokens_per_day: Annotated[
+        int | None, typer.Option(metavar="N", help="Read and written.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a key for a user and show it, once."""
     call = Call(ctx, json=json)
-    lifetime = seconds(expires)
-    made = call.app.api_keys.create(call.actor, user, lifetime_s=lifetime, permissions=permission)
+    allowed = allowance(models or (), requests_per_minute, tokens_per_day)
+    made = call.app.api_keys.create(
+        call.actor,
+        user,
+        lifetime_s=seconds(expires),
+        permissions=permission,
+        allowed=allowed,
+    )
     call.show(made, _new)
 
 
@@ -88,4 +105,6 @@ def _table(page: "Page[ApiKey]") -> None:
 
 
 def _limits(key: "ApiKey") -> str:
-    return "all that the user may" if key.permissions is None else ", ".join(key.permissions)
+    may = "all that the user may" if key.permissions is None else ", ".join(key.permissions)
+    words = Allowance(key.models, key.requests_per_minute, key.tokens_per_day).words
+    return f"{may}; {words}" if words else may

@@ -41,9 +41,7 @@ def test(
 @app.command()
 def preview(
     ctx: typer.Context,
-    event: Annotated[
-        str, typer.Argument(metavar="EVENT", help="requested, approved, ... or digest.")
-    ],
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="requested, ..., alert or digest.")],
     *,
     channel: Channel,
     approval: Annotated[

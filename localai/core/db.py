@@ -21,7 +21,7 @@ from localai.core.errors import Conflict, Invalid, Unavailable
 from localai.core.files import locked, private_dir
 
 # Ties this code to the head of localai/migrations; the migrations write it as user_version.
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 
 metadata = sa.MetaData()
 

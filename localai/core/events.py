@@ -92,6 +92,7 @@ FIELDS: Final = {
     "unchanged": Field("integer", "files that were as before"),
     "updated": Field("integer", "files that were read again"),
     "user": Field("string", "whose API key it is"),
+    "limit": Field("string", "requests or tokens"),
     "votes": Field("string", "as in 1 of 2"),
     "wait_s": Field("number", "seconds until the next try"),
 }
@@ -143,6 +144,8 @@ _ALL = (
     _audited("key.rotated", "info", "An API key took another's place.", "user", "replaces"),
     _audited("key.revoked", "info", "An API key was ended.", "user"),
     _audited("key.refused", "warning", "An API key did not hold.", "reason"),
+    _audited("key.limited", "warning", "An API key asked for more than it is for.", "limit"),
+    _audited("model.denied", "warning", "An API key is not for that model.", "kind", "key"),
     _audited("codes.on", "info", "A person gives one-time codes now."),
     _audited("codes.off", "info", "A person's one-time codes count no more."),
     _audited("codes.refused", "warning", "A one-time code was wrong."),

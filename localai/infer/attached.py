@@ -8,6 +8,7 @@ from typing import Final
 
 from localai.core.line.client import Line, Lost
 from localai.core.line.method import Method, Tell
+from localai.infer.answer import unheard
 from localai.infer.engine import (
     DEFAULT_SAMPLING,
     FREE,
@@ -17,6 +18,7 @@ from localai.infer.engine import (
     Message,
     Sampling,
     ToolSpec,
+    Usage,
 )
 from localai.infer.resident import Resident
 
@@ -55,7 +57,10 @@ class Talk:
 
 
 class Attached:
-    """An engine whose model `ai serve` keeps; where that ends, it is loaded `here`."""
+    """An engine whose model `ai serve` keeps; where that ends, it is loaded `here`.
+
+    `spent` hears what each answer cost that came to its end.
+    """
 
     def __init__(self, name: str, line: Line, here: Callable[[], Engine], warn: Tell) -> None:
         self.name = name
@@ -64,6 +69,7 @@ class Attached:
         self._warn = warn
         self._conversation = ""
         self._own: Engine | None = None
+        self.spent: Callable[[Usage], None] = unheard
         self._counted = lru_cache(_COUNTED)(self._count)
         about = line.call(_LOAD, name, About, warn)
         self.context, self.calls_tools = about.context, about.calls_tools
@@ -94,6 +100,8 @@ class Attached:
                 with closing(self._line.stream(_STREAM, talk, Delta, self._warn)) as answer:
                     for delta in answer:
                         is_begun = True
+                        if delta.usage is not None:
+                            self.spent(delta.usage)
                         yield delta
             except Lost:
                 if is_begun:

@@ -79,12 +79,14 @@ class Form:
     a model to these, or to the form of a call, lets it write. A model that can think before it
     answers does so if `thinks`, or as its own template has it where that is None; never where
     the answer is held to citations or a schema. It ends before the first of `stops` in its text.
+    With `tops` each text comes with how likely its tokens were, and that many of the likeliest.
     """
 
     citations: int = 0
     schema: Mapping[str, object] | None = None
     thinks: bool | None = None
     stops: tuple[str, ...] = ()
+    tops: int | None = None
 
     @property
     def is_held(self) -> bool:
@@ -107,11 +109,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Chance:
+    """How likely a model found a token, as a natural logarithm, and which ones the likeliest."""
+
+    token: bytes
+    logprob: float
+    tops: tuple[tuple[bytes, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """One step of a streamed answer; the last one carries `usage` and `finish`.
 
     A `thought` is what a model thinks before it answers, and no part of the answer. A call comes
-    with the `receipt` of its generation, if the engine can give one.
+    with the `receipt` of its generation, if the engine can give one. `chances` are the tokens of
+    the text, where the form asks for them.
     """
 
     text: str = ""
@@ -120,6 +132,7 @@ class Delta:
     receipt: Receipt | None = None
     usage: Usage | None = None
     finish: Finish | None = None
+    chances: tuple[Chance, ...] = ()
 
 
 FREE = Form()

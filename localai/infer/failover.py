@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 
 from localai.core.errors import LocalaiError, NotFound, Unavailable
 from localai.infer.engine import (
@@ -18,21 +19,39 @@ from localai.infer.engine import (
 Load = Callable[[], Engine]
 
 
+@dataclass(slots=True)
+class Hand:
+    """The engine at hand, its name, and those that failed before it; callers share it in turn."""
+
+    engine: Engine | None = None
+    name: str = ""
+    failed: list[str] = field(default_factory=list)
+    conversation: str | None = None
+
+    def close(self) -> None:
+        """Close the engine."""
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
+
+
 class Failover:
     """The first of `loads`, by name, that works; the last one's failure is raised.
 
     `tell` hears which one failed, which one follows, and why. What was said before an engine
-    died stays said: the error is raised, and the next engine takes the next turn.
+    died stays said: the error is raised, and the next engine takes the next turn. Callers who
+    may use different engines have a `hand` together: one that is not of the `loads` is given up.
     """
 
     def __init__(
-        self, loads: Mapping[str, Load], tell: Callable[[str, str, LocalaiError], None]
+        self,
+        loads: Mapping[str, Load],
+        tell: Callable[[str, str, LocalaiError], None],
+        hand: Hand | None = None,
     ) -> None:
         self._loads = loads
         self._tell = tell
-        self._waiting: list[tuple[str, Load]] = []
-        self._conversation: str | None = None
-        self._loaded: Engine | None = None
+        self._hand = hand or Hand()
         self._load()
 
     @property
@@ -56,7 +75,7 @@ class Failover:
 
     def recall(self, conversation: str) -> None:
         """What the engine at hand remembers; the next one is asked as well."""
-        self._conversation = conversation
+        self._hand.conversation = conversation
         self._load().recall(conversation)
 
     def stream(
@@ -77,11 +96,12 @@ class Failover:
                         is_begun = True
                         yield delta
             except Unavailable as error:
-                if not self._waiting:
+                if not (waiting := self._waiting(self._hand.name)):
                     raise
-                self._tell(engine.name, self._waiting[0][0], error)
+                self._tell(engine.name, waiting[0], error)
+                self._hand.failed.append(self._hand.name)
                 self.close()
-                self._loaded = self._next()
+                self._hand.engine = self._next()
                 if is_begun:
                     raise
             else:
@@ -89,27 +109,34 @@ class Failover:
 
     def close(self) -> None:
         """Close the engine at hand."""
-        if self._loaded is not None:
-            self._loaded.close()
-            self._loaded = None
+        self._hand.close()
 
     def _load(self) -> Engine:
         """The engine at hand; where the last one failed, all are tried anew."""
-        if self._loaded is None:
-            self._waiting = list(self._loads.items())
-            self._loaded = self._next()
-        return self._loaded
+        if self._hand.name not in self._loads:
+            self.close()
+        if self._hand.engine is None:
+            self._hand.failed.clear()
+            self._hand.engine = self._next()
+        return self._hand.engine
+
+    def _waiting(self, *besides: str) -> list[str]:
+        """The names that were not tried yet."""
+        tried = {*self._hand.failed, *besides}
+        return [name for name in self._loads if name not in tried]
 
     def _next(self) -> Engine:
         while True:
-            name, load = self._waiting.pop(0)
+            name = self._waiting()[0]
             try:
-                engine = load()
+                engine = self._loads[name]()
             except (NotFound, Unavailable) as error:
-                if not self._waiting:
+                if not (waiting := self._waiting(name)):
                     raise
-                self._tell(name, self._waiting[0][0], error)
+                self._tell(name, waiting[0], error)
+                self._hand.failed.append(name)
             else:
-                if self._conversation is not None:
-                    engine.recall(self._conversation)
+                self._hand.name = name
+                if self._hand.conversation is not None:
+                    engine.recall(self._hand.conversation)
                 return engine

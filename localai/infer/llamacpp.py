@@ -22,6 +22,7 @@ from llama_cpp import llama_cpp as lib
 
 from localai.core.errors import Conflict, Invalid, NotFound, Unavailable
 from localai.infer import answer, grammar, hardware
+from localai.infer.chances import Chances, chance
 from localai.infer.engine import (
     DEFAULT_SAMPLING,
     FREE,
@@ -296,7 +297,9 @@ class LlamaCpp:
             score.prompt, score.cached = len(prompt), self._rewind(prompt)
             bounds = Bounds(text, partial(self._calls_of, tools) if tools else None)
             drawn = settled(sampling, self._own)
-            pieces = self._pieces(prompt[score.cached :], drawn, bounds, score)
+            chances = Chances()
+            hear = None if form.tops is None else partial(self._weigh, chances, form.tops)
+            pieces = self._pieces(prompt[score.cached :], drawn, bounds, score, hear)
             texts = answer.texts(pieces, drop_space=self._vocabulary.begins_with_space)
             deltas = answer.deltas(
                 texts,
@@ -306,11 +309,17 @@ class LlamaCpp:
                 stops=form.stops,
             )
             with answer.told(score, self.spent):
-                for delta in deltas:
+                for delta in chances.beside(deltas):
                     is_call = delta.tool_call is not None
                     yield replace(delta, receipt=self._receipt(prompt, drawn)) if is_call else delta
         finally:
             self._turn.release()
+
+    def _weigh(self, chances: Chances, tops: int, token: int) -> None:
+        """Write down how likely the token was that has just been drawn."""
+        logits = lib.llama_get_logits_ith(self._ctx, -1)
+        whole = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float * self._vocabulary.size)).contents
+        chances.add(chance(whole, token, tops, self._vocabulary.spell))
 
     def _receipt(self, prompt: Sequence[int], drawn: Sampling) -> Receipt:
         used = {name: value for name, value in asdict(drawn).items() if value is not None}
@@ -359,9 +368,17 @@ class LlamaCpp:
         return kept
 
     def _pieces(
-        self, prompt: list[int], sampling: Sampling, bounds: Bounds, score: answer.Score
+        self,
+        prompt: list[int],
+        sampling: Sampling,
+        bounds: Bounds,
+        score: answer.Score,
+        hear: Callable[[int], None] | None = None,
     ) -> Iterator[bytes]:
-        """What each token of the answer spells, up to the model's end or the limit's."""
+        """What each token of the answer spells, up to the model's end or the limit's.
+
+        `hear` is told each token while its logits are there.
+        """
         room = self.context - score.prompt
         limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
         for token in self._tokens(prompt, sampling, bounds, limit):
@@ -370,6 +387,8 @@ class LlamaCpp:
                 score.finish = "stop"
                 return
             score.completion += 1
+            if hear is not None and piece:
+                hear(token)
             yield piece
 
     def _tokens(
@@ -410,6 +429,7 @@ class _Vocabulary:
         self._pieces: dict[int, bytes | None] = {}
         attr, count = lib.llama_vocab_get_attr, lib.llama_vocab_n_tokens(self._vocab)
         kinds = ((n, attr(self._vocab, n)) for n in range(count))
+        self.size = count
         self._special = [(n, kind) for n, kind in kinds if kind & (_CONTROL | _MARK)]
 
     @cached_property
@@ -446,7 +466,7 @@ class _Vocabulary:
             return None
         steers = lib.llama_vocab_get_attr(self._vocab, token) & _CONTROL
         # Some vocabularies count the tags of calls and thoughts among the tokens that steer.
-        return b"" if steers and self._text(token) not in _SHOWN else self._spell(token)
+        return b"" if steers and self._text(token) not in _SHOWN else self.spell(token)
 
     def _specials(self) -> Specials:
         return Specials(
@@ -459,13 +479,14 @@ class _Vocabulary:
         count = lib.llama_tokenize(self._vocab, text, len(text), tokens, size, False, True)
         return tokens[:count] if count >= 0 else self._ids(text, -count)
 
-    def _spell(self, token: int, size: int = 64) -> bytes:
+    def spell(self, token: int, size: int = 64) -> bytes:
+        """The token as the vocabulary has it, also one that steers or ends."""
         buffer = ctypes.create_string_buffer(size)
         needed = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, True)
-        return buffer.raw[:needed] if needed >= 0 else self._spell(token, -needed)
+        return buffer.raw[:needed] if needed >= 0 else self.spell(token, -needed)
 
     def _text(self, token: int) -> str:
-        return self._spell(token).decode(errors="replace") if token >= 0 else ""
+        return self.spell(token).decode(errors="replace") if token >= 0 else ""
 
 
 def _check(code: int) -> None:

@@ -211,6 +211,8 @@ class Remote:
 
         A call that the server passes on as the model wrote it is read here.
         """
+        if form.tops is not None:
+            raise Invalid("logprobs: the server behind this one is not asked for probabilities")
         tools = tools if form.schema is None else ()
         thinks = False if form.is_held else form.thinks
         heard = _Heard()

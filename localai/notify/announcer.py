@@ -5,6 +5,7 @@ It is a part of every decision where a channel is set up, so it costs a row and 
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from localai.core.clock import Clock
 from localai.core.db import after_commit, is_first
 from localai.core.files import claimed
 from localai.core.ids import new_id
+from localai.notify import alerts
+from localai.notify.alerts import Group
+from localai.notify.events import ALERT
 from localai.notify.facts import facts_of
 from localai.notify.plan import Plan, Planned, decides
 from localai.notify.tables import notifications as n
@@ -39,6 +43,16 @@ _NEGLECTED = sa.select(
 )
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What is told: of which request or group of alerts, how bad, and what tells it is new."""
+
+    subject: str
+    risk: str
+    facts: str
+    news: str = ""
+
+
 class Announcer:
     """Enqueues; `command` starts a process that sends what is due, `lock` says if one is at it."""
 
@@ -55,23 +69,45 @@ class Announcer:
         now = self._clock.now_us()
         planned = list(self._plan.notices(change, row, now))
         if planned:
-            connection.execute(_INSERT, [self._row(row, each, now) for each in planned])
-            if is_first(connection, "notify"):
-                channels = [name for name in self._plan.channels if name != "terminal"]
-                late = {"channels": channels, "late": now - NEGLECTED_US}
-                is_neglected = bool(connection.scalar(_NEGLECTED, late))
-                after_commit(connection, partial(self.hand_on, is_neglected=is_neglected))
+            told = _Told(row["id"], row["risk"], facts_of(row))
+            connection.execute(_INSERT, [self._row(told, each, now) for each in planned])
+            self._wake(connection, now)
 
-    def _row(self, row: Mapping[str, Any], planned: Planned, now_us: int) -> dict[str, Any]:
-        event, channel, risk = planned.event, planned.channel, row["risk"]
+    def announce_alert(self, connection: sa.Connection, group: Group, sender: str) -> Sequence[str]:
+        """Enqueue what is new of a group of alerts; returns the channels that will hear of it."""
+        now, channels = self._clock.now_us(), []
+        told = _Told(group.id, group.risk, alerts.facts_of(group, sender), f" {group.news}")
+        for planned in self._plan.at_once(ALERT, group.risk, now):
+            row = self._row(told, planned, now)
+            if connection.execute(_INSERT, row).rowcount:
+                channels.append(planned.channel)
+        if channels:
+            self._wake(connection, now)
+        return tuple(channels)
+
+    @property
+    def has_channels(self) -> bool:
+        """Whether anybody can be told of anything."""
+        return bool(self._plan.channels)
+
+    def _wake(self, connection: sa.Connection, now_us: int) -> None:
+        """Have somebody send when the transaction is over."""
+        if is_first(connection, "notify"):
+            channels = [name for name in self._plan.channels if name != "terminal"]
+            late = {"channels": channels, "late": now_us - NEGLECTED_US}
+            is_neglected = bool(connection.scalar(_NEGLECTED, late))
+            after_commit(connection, partial(self.hand_on, is_neglected=is_neglected))
+
+    def _row(self, told: "_Told", planned: Planned, now_us: int) -> dict[str, Any]:
+        event, channel, risk = planned.event, planned.channel, told.risk
         return {
             "id": new_id(),
-            "key": f"{row['id']} {event} {channel}",
+            "key": f"{told.subject} {event} {channel}{told.news}",
             "event": event,
             "channel": channel,
-            "approval": row["id"],
+            "approval": told.subject,
             "risk": risk,
-            "facts": facts_of(row),
+            "facts": told.facts,
             "state": "queued",
             "created_us": now_us,
             "due_us": self._plan.when(planned.due_us, event, risk, channel),

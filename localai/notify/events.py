@@ -2,7 +2,8 @@
 
 from typing import Final
 
-EVENTS: Final = ("requested", "approved", "rejected", "timeout", "escalated")
+EVENTS: Final = ("requested", "approved", "rejected", "timeout", "escalated", "alert")
 CHANNELS: Final = ("mail", "slack", "webhook", "terminal", "apprise")
 RISKS: Final = ("low", "medium", "high", "critical")
+ALERT: Final = "alert"
 DIGEST: Final = "digest"

@@ -20,10 +20,10 @@ def facts_of(row: Mapping[str, Any]) -> str:
     action = json.loads(row["action"])
     told = {name: row.get(name) for name in _PLAIN}
     told |= {
-        "workspace": _cut(str(action["cwd"])),
+        "workspace": cut(str(action["cwd"])),
         "arguments": [list(pair) for pair in _arguments(action["arguments"])],
-        "reason": _cut(row.get("reason") or ""),
-        "why": _cut(row.get("why") or ""),
+        "reason": cut(row.get("reason") or ""),
+        "why": cut(row.get("why") or ""),
     }
     return json.dumps(told, ensure_ascii=False)
 
@@ -34,8 +34,8 @@ def _arguments(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in redact_all(looked_at).items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         yield (
-            _cut(name),
-            _cut(text, len(arguments[name]) if isinstance(arguments[name], str) else None),
+            cut(name),
+            cut(text, len(arguments[name]) if isinstance(arguments[name], str) else None),
         )
     if more := len(arguments) - len(some):
         yield "...", f"[+{more}]"
@@ -51,7 +51,8 @@ def _bounded(value: Any) -> Any:
     return value
 
 
-def _cut(text: str, whole: int | None = None) -> str:
+def cut(text: str, whole: int | None = None) -> str:
+    """The text redacted, cut where it is long, and saying so; `whole` is its true length."""
     size = whole or len(text)
     text = redact(text[:_LOOKED_AT])
     if len(text) <= MOST_TEXT:

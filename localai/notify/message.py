@@ -19,7 +19,7 @@ from localai.core import log
 from localai.core.errors import Invalid
 from localai.core.escape import is_mixed_script, visible
 from localai.core.redact import redact
-from localai.notify.events import DIGEST, RISKS
+from localai.notify.events import ALERT, DIGEST, RISKS
 from localai.notify.records import Message, Notice
 
 OURS: Final = Path(__file__).with_name("templates")
@@ -87,6 +87,8 @@ class Templates:
 def view(notice: Notice, words: Mapping[str, Any]) -> dict[str, Any]:
     """What a template may say of a notice: every text escaped, labels and times for people."""
     told, event = notice.told, notice.event
+    if event == ALERT:
+        return _alert(notice, words)
     plain = {
         "id": notice.approval,
         "tool": _named(told["tool"]),
@@ -104,6 +106,8 @@ def view(notice: Notice, words: Mapping[str, Any]) -> dict[str, Any]:
         "event": event,
         "level": notice.risk,
         "is_open": is_open,
+        "section": "open" if is_open else "settled",
+        "heading": words["arguments"],
         "word": said["word"],
         "subject": said["subject"] % plain,
         "lead": said[lead] % plain,
@@ -114,6 +118,55 @@ def view(notice: Notice, words: Mapping[str, Any]) -> dict[str, Any]:
         "is_mixed": any(map(is_mixed_script, _texts(told))),
         "commands": [command.format(notice.approval) for command in _COMMANDS[event]],
     }
+
+
+def _alert(notice: Notice, words: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a group of alerts."""
+    told, said = notice.told, words[ALERT]
+    plain = {
+        "id": notice.approval,
+        "tool": _named(told["tool"]),
+        "user": _named(told["user_id"]),
+        "by": "",
+        "risk": words["risk"][notice.risk],
+    }
+    state = said[told["status"]]
+    texts = [told["summary"], told["runbook"], told["since"]]
+    return {
+        **plain,
+        "who": plain["user"],
+        "asks": plain["user"],
+        "event": notice.event,
+        "level": notice.risk,
+        "is_open": False,
+        "section": ALERT,
+        "heading": said["labels"],
+        "word": state["word"],
+        "subject": state["subject"] % plain,
+        "lead": state["lead"] % plain,
+        "facts": list(_alert_facts(told, plain, said | state)),
+        "arguments": [(_shown(name), _shown(text)) for name, text in told["arguments"]],
+        "claim": _shown(told["reason"]),
+        "claims": said["claims"],
+        "is_mixed": any(map(is_mixed_script, (*texts, *_written(told)))),
+        "commands": [],
+    }
+
+
+def _alert_facts(
+    told: Mapping[str, Any], plain: Mapping[str, str], said: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    yield said["name"], plain["tool"]
+    yield said["severity"], plain["risk"]
+    yield said["state"], said["word"]
+    yield said["sender"], plain["user"]
+    if told["summary"]:
+        yield said["summary"], _shown(told["summary"])
+    yield said["since"], _shown(told["since"])
+    yield said["count"], str(told["alerts"])
+    if told["runbook"]:
+        yield said["runbook"], _shown(told["runbook"])
+    yield said["group"], plain["id"]
 
 
 def _facts(
@@ -132,8 +185,13 @@ def _facts(
 
 
 def _texts(told: Mapping[str, Any]) -> list[str]:
+    return [told["workspace"], *_written(told)]
+
+
+def _written(told: Mapping[str, Any]) -> list[str]:
+    """What somebody else wrote, of a request and of an alert alike."""
     names = [each for pair in told["arguments"] for each in pair]
-    return [told["tool"], told["user_id"], told["workspace"], told["reason"], *names]
+    return [told["tool"], told["user_id"], told["reason"], *names]
 
 
 def _shown(text: str) -> str:

@@ -50,14 +50,18 @@ class Plan:
         event, risk = _OF_STATES.get(change), told["risk"]
         if event is None:
             return
-        for channel in self._channels(event, risk):
-            # A bell that rings later than this rings for nobody.
-            until = now_us + _BELL_S * _SECOND if channel == "terminal" else None
-            yield Planned(event, channel, now_us, until)
+        yield from self.at_once(event, risk, now_us)
         if event == "requested" and self.escalate_s is not None:
             late = now_us + self.escalate_s * _SECOND
             for channel in self._channels("escalated", risk):
                 yield Planned("escalated", channel, late, told["expires_us"])
+
+    def at_once(self, event: str, risk: str, now_us: int) -> Iterator[Planned]:
+        """A notice of the event for every channel that hears of it."""
+        for channel in self._channels(event, risk):
+            # A bell that rings later than this rings for nobody.
+            until = now_us + _BELL_S * _SECOND if channel == "terminal" else None
+            yield Planned(event, channel, now_us, until)
 
     def when(self, at_us: int, event: str, risk: str, channel: str) -> int:
         """The moment, or the end of the quiet hours that it is in; what is urgent does not wait."""

@@ -30,6 +30,11 @@ class Notice:
         object.__setattr__(self, "_facts", facts)
 
     @property
+    def is_over(self) -> bool:
+        """Whether nobody need do anything: it was approved, or the alert is resolved."""
+        return self.event == "approved" or self.told.get("status") == "resolved"
+
+    @property
     def told(self) -> Mapping[str, Any]:
         """What is known about the request, redacted."""
         return self._facts  # type: ignore[attr-defined,no-any-return]
@@ -53,7 +58,7 @@ class Message:
     @property
     def is_urgent(self) -> bool:
         """Whether somebody waits for an answer to what is critical."""
-        return any(each.risk == "critical" and each.event != "approved" for each in self.notices)
+        return any(each.risk == "critical" and not each.is_over for each in self.notices)
 
 
 class Failure(Unavailable):

@@ -1,10 +1,13 @@
-"""A notice of a request that never was, for previews and tests of channels."""
+"""A notice of a request or an alert that never was, for previews and tests of channels."""
 
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from localai.core.clock import rfc3339
+from localai.notify import alerts
+from localai.notify.alerts import Alert, Group
+from localai.notify.events import ALERT
 from localai.notify.facts import facts_of
 from localai.notify.records import Notice
 
@@ -29,9 +32,26 @@ _ROW: Final[Mapping[str, Any]] = {
 }
 
 
+_LABELS: Final = {"alertname": "DiskNearlyFull", "severity": "warning", "instance": "sample"}
+_NOTES: Final = {
+    "summary": "This is a sample: no disk is full.",
+    "description": "The disk has 8 % left.",
+    "runbook_url": "https://example.org/runbook",
+}
+_GROUP: Final = Group(
+    key="sample",
+    status="firing",
+    alerts=[Alert("firing", _LABELS, _NOTES, "2026-01-01T00:00:00Z")],
+    common_labels=_LABELS,
+    common_annotations=_NOTES,
+)
+
+
 def notice(event: str, channel: str, row: Mapping[str, Any] | None = None) -> Notice:
     """A notice of the event, of the row where one is given."""
     of = row or _ROW
+    if event == ALERT:
+        of = {**_ROW, "id": _GROUP.id, "tool": _GROUP.name, "risk": _GROUP.risk}
     return Notice(
         id="0123456789abcdef",
         event=event,
@@ -45,5 +65,5 @@ def notice(event: str, channel: str, row: Mapping[str, Any] | None = None) -> No
         due_at=None,
         sent_at=None,
         error=None,
-        facts=json.loads(facts_of(of)),
+        facts=json.loads(alerts.facts_of(_GROUP, "sample") if event == ALERT else facts_of(of)),
     )

@@ -15,7 +15,7 @@ from localai.core.records import Page
 from localai.notify import routes, rows, sample
 from localai.notify.channels import Channels
 from localai.notify.drain import Drain
-from localai.notify.events import DIGEST, EVENTS
+from localai.notify.events import ALERT, DIGEST, EVENTS
 from localai.notify.message import Templates
 from localai.notify.outbox import Outbox
 from localai.notify.plan import Plan
@@ -189,4 +189,6 @@ def _samples(event: str, channel: str, row: Mapping[str, Any] | None) -> Sequenc
     if event not in EVENTS:
         message = f"there is no event {event!r}"
         raise NotFound(message, hint=f"one of {', '.join(EVENTS)}, digest")
+    if event == ALERT and row is not None:
+        raise Invalid("an alert is of no request", hint="ai notify preview alert --channel C")
     return [sample.notice(event, channel, row)]

@@ -15,8 +15,9 @@ from typing import Any
 
 from localai.core.clock import Clock
 from localai.core.errors import Invalid
+from localai.notify.events import ALERT
 from localai.notify.post import Post, require_private, said
-from localai.notify.records import Message
+from localai.notify.records import Message, Notice
 
 _PREFIX = "whsec_"
 
@@ -53,6 +54,8 @@ class Webhook:
 def payload(message: Message) -> dict[str, Any]:
     """What a program needs to know: event and facts; arguments are redacted and may be cut."""
     one = message.notices[0]
+    if one.event == ALERT:
+        return _alert(one, message.subject)
     return {
         "type": f"approval.{message.event}",
         "timestamp": one.created_at,
@@ -70,6 +73,24 @@ def payload(message: Message) -> dict[str, Any]:
             "decided_by": one.told["by"] if message.event in {"approved", "rejected"} else None,
             "why": one.told["why"] or None,
             "message": message.subject,
+        },
+    }
+
+
+def _alert(one: Notice, subject: str) -> dict[str, Any]:
+    told = ("status", "summary", "runbook", "since", "alerts")
+    return {
+        "type": f"alert.{one.told['status']}",
+        "timestamp": one.created_at,
+        "data": {
+            "id": one.approval,
+            "name": one.tool_name,
+            "risk": one.risk,
+            "user_id": one.told["user_id"],
+            **{name: one.told[name] for name in told},
+            "description": one.told["reason"],
+            "labels": dict(one.told["arguments"]),
+            "message": subject,
         },
     }
 

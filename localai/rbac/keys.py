@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from localai.core.db import Database
 from localai.core.errors import Conflict, Denied, Invalid, NotFound
 from localai.core.ids import check_prefix, new_id, only
 from localai.core.records import Page, page_of
+from localai.rbac.allowance import EVERYTHING, Allowance, allowance_in, columns
 from localai.rbac.permissions import PERMISSIONS, Actor
 from localai.rbac.service import Rbac
 from localai.rbac.tables import api_keys as k
@@ -46,6 +47,9 @@ class ApiKey:
     created_at: str
     expires_at: str
     replaced_by: str | None
+    models: tuple[str, ...] | None
+    requests_per_minute: int | None
+    tokens_per_day: int | None
 
 
 @dataclass(frozen=True)
@@ -57,34 +61,49 @@ class NewKey:
     key: str
     expires_at: str
     permissions: tuple[str, ...] | None
+    models: tuple[str, ...] | None
+    requests_per_minute: int | None
+    tokens_per_day: int | None
 
 
 class Keys:
-    """The API keys of one home; `pepper` gives the key of their HMACs."""
+    """The API keys of one home; `pepper` gives the key of their HMACs.
 
-    def __init__(
+    `models` gives the names of what there is to ask for.
+    """
+
+    def __init__(  # noqa: PLR0913 - a room is handed all that it needs
         self,
         database: Database,
         audit: Audit,
         rbac: Rbac,
         clock: Clock,
         pepper: Callable[[], bytes],
+        models: Callable[[Actor], Collection[str]] = lambda _: (),
     ) -> None:
         self._database = database
         self._audit = audit
         self._rbac = rbac
         self._clock = clock
         self._pepper = pepper
+        self._models = models
 
     def create(
-        self, actor: Actor, user: str, *, lifetime_s: int, permissions: Sequence[str] | None = None
+        self,
+        actor: Actor,
+        user: str,
+        *,
+        lifetime_s: int,
+        permissions: Sequence[str] | None = None,
+        allowed: Allowance = EVERYTHING,
     ) -> NewKey:
-        """A key of the user, for these permissions alone if any are given."""
+        """A key of the user, for these permissions alone if any are given, and what is allowed."""
         self._rbac.require(actor, "keys:write")
         limits = _limits(permissions)
         self._check_holder(user, limits)
+        self._check_models(actor, allowed)
         with self._database.transaction() as connection:
-            made = self._make(connection, user, lifetime_s, limits)
+            made = self._make(connection, user, lifetime_s, limits, allowed)
             self._note(connection, actor, "key.created", made)
         return made
 
@@ -102,7 +121,8 @@ class Keys:
         with self._database.transaction() as connection:
             old = self._live(connection, prefix)
             limits = None if old.permissions is None else tuple(json.loads(old.permissions))
-            made = self._make(connection, old.user_id, old.lifetime_s, limits)
+            kept = old.user_id, old.lifetime_s, limits, allowance_in(old)
+            made = self._make(connection, *kept)
             ends = min(old.expires_us, self._clock.now_us() + overlap_s * _SECOND)
             row = sa.update(k).where(k.c.id == old.id)
             connection.execute(row.values(expires_us=ends, replaced_by=made.id))
@@ -142,6 +162,7 @@ class Keys:
         user: str,
         lifetime_s: int,
         limits: tuple[str, ...] | None,
+        allowed: Allowance,
     ) -> NewKey:
         key_id, now = new_id(), self._clock.now_us()
         body = f"lai_{key_id}_{secrets.token_hex(32)}"
@@ -154,10 +175,11 @@ class Keys:
             "created_us": now,
             "lifetime_s": lifetime_s,
             "expires_us": expires,
+            **columns(allowed),
         }
         connection.execute(sa.insert(k), row)
         text = f"{body}_{zlib.crc32(body.encode()):08x}"
-        return NewKey(key_id, user, text, rfc3339(expires) or "", limits)
+        return NewKey(key_id, user, text, rfc3339(expires) or "", limits, **vars(allowed))
 
     def _mac(self, body: str) -> str:
         return hmac.new(self._pepper(), body.encode(), hashlib.sha256).hexdigest()
@@ -185,6 +207,12 @@ class Keys:
             if name not in held:
                 raise Invalid(f"{user} does not hold {name}", hint=f"ai users show {user}")
 
+    def _check_models(self, actor: Actor, allowed: Allowance) -> None:
+        there = self._models(actor) if allowed.models else ()
+        for name in allowed.models or ():
+            if name not in there:
+                raise NotFound(f"there is no model {name}", hint="ai models list")
+
     def _refusal(self, key_id: str, reason: str, message: str) -> Denied:
         with self._database.transaction() as connection:
             details = {"reason": reason}
@@ -204,6 +232,8 @@ class Keys:
         said = {"user": key.user, "expires_at": key.expires_at, **details}
         if key.permissions is not None:
             said["permissions"] = list(key.permissions)
+        if words := Allowance(key.models, key.requests_per_minute, key.tokens_per_day).words:
+            said["allowed"] = words
         self._audit.record(connection, event, actor=actor.signature, subject=key.id, details=said)
 
 
@@ -238,4 +268,5 @@ def _key(row: Any, now_us: int) -> ApiKey:
         created_at=rfc3339(row.created_us) or "",
         expires_at=rfc3339(row.expires_us) or "",
         replaced_by=row.replaced_by,
+        **vars(allowance_in(row)),
     )

@@ -1,32 +1,14 @@
-"""How often a user may call a tool: a token bucket for each pair, in the database.
-
-The bucket is kept as the moment at which it is full again, in whole microseconds, so that nothing
-is lost to rounding: the virtual scheduling form of the generic cell rate algorithm (ITU-T I.371,
-annex A).
-"""
-
-from typing import Any
+"""How often a user may call a tool: a bucket for each pair, in the database."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from localai.core.audit import Audit
 from localai.core.clock import Clock
 from localai.core.db import Database
 from localai.core.errors import TooOften
 from localai.core.rate import Rate
+from localai.rbac.buckets import SECOND, Bucket, take
 from localai.rbac.permissions import Actor
-from localai.rbac.tables import rate_buckets as b
-
-_SECOND = 1_000_000
-_FIND = sa.select(b.c.full_us, b.c.refused).where(
-    b.c.user_id == sa.bindparam("of_user"), b.c.tool == sa.bindparam("of_tool")
-)
-_NEW = insert(b)
-_PUT = _NEW.on_conflict_do_update(
-    index_elements=[b.c.user_id, b.c.tool],
-    set_={"full_us": _NEW.excluded.full_us, "refused": _NEW.excluded.refused},
-)
 
 
 class Limits:
@@ -43,23 +25,13 @@ class Limits:
 
         The first refusal in a row is audited, so that a flood leaves one row and not a thousand.
         """
-        calls = self._rate.calls
-        cost = -(-self._rate.seconds * _SECOND // calls)  # rounded up: never a call too many
-        names = {"of_user": actor.user_id, "of_tool": tool}
+        bucket = Bucket(actor.user_id, tool, self._rate)
         with self._database.transaction() as connection:
-            now = self._clock.now_us()
-            found: Any = connection.execute(_FIND, names).one_or_none()
-            # A clock that was set back must not leave the bucket empty for long.
-            full = min(max(found.full_us, now), now + calls * cost) if found else now
-            wait = full + cost - (now + calls * cost)
-            refused = 0 if wait <= 0 else 1 + (found.refused if found else 0)
-            full += 0 if refused else cost
-            row = {"user_id": actor.user_id, "tool": tool, "full_us": full, "refused": refused}
-            connection.execute(_PUT, row)
-            if refused == 1:
+            taken = take(connection, bucket, self._clock.now_us())
+            if taken.refused == 1:
                 self._note(connection, actor, tool)
-        if refused:
-            wait_s = -(-wait // _SECOND)
+        if taken.refused:
+            wait_s = -(-taken.wait_us // SECOND)
             message = (
                 f"{actor.user_id} may call {tool} {self._rate.words}, and has; "
                 f"try again in {wait_s} s"

@@ -82,7 +82,7 @@ PERMISSIONS: dict[str, str] = {
     "audit:read": "Read and verify the audit",
     "config:write": "Change settings",
     "secrets:write": "Store and remove secrets",
-    "notify:write": "Send and retry notifications",
+    "notify:write": "Send and retry notifications, and have alerts told",
     "backup:write": "Make and restore backups",
 }
 

@@ -13,6 +13,7 @@ from localai.core.db import Database
 from localai.core.errors import Denied
 from localai.core.metrics import CHECKS, ROLE_ASSIGNMENTS
 from localai.core.tally import Tally
+from localai.rbac.allowance import EVERYTHING, Allowance
 from localai.rbac.permissions import Actor, Role
 from localai.rbac.snapshot import Holder, Snapshot
 from localai.rbac.tables import user_roles, users
@@ -59,6 +60,11 @@ class Rbac:
         """All that the actor may do now."""
         held = self._snapshot.holder(actor.user_id).permissions
         return frozenset(name for name in held if self._key_obstacle(actor, name) is None)
+
+    def allowance(self, actor: Actor) -> Allowance:
+        """What the actor's key is for; everything where there is none, or none that holds."""
+        key = self._snapshot.key(actor.key) if actor.key else None
+        return EVERYTHING if key is None else key.allowance
 
     def holders(self, permission: str) -> frozenset[str]:
         """The users who hold the permission now."""

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from localai.core.db import Database
+from localai.rbac.allowance import Allowance, allowance_in
 from localai.rbac.permissions import ordered, permissions_of
 from localai.rbac.tables import api_keys, user_roles, users
 
@@ -17,9 +18,7 @@ _HELD = (
     .outerjoin(user_roles, users.c.id == user_roles.c.user_id)
     .where(users.c.is_disabled.is_(False))
 )
-_KEYS = sa.select(
-    api_keys.c.id, api_keys.c.user_id, api_keys.c.permissions, api_keys.c.expires_us
-).where(api_keys.c.revoked_us.is_(None))
+_KEYS = sa.select(api_keys).where(api_keys.c.revoked_us.is_(None))
 _CHANGES = "SELECT changes FROM rights"
 
 
@@ -43,6 +42,7 @@ class LiveKey:
     user: str
     permissions: frozenset[str] | None
     expires_us: int
+    allowance: Allowance
 
 
 class Snapshot:
@@ -101,6 +101,7 @@ def _live(rows: Any) -> Mapping[str, LiveKey]:
             row.user_id,
             None if row.permissions is None else frozenset(json.loads(row.permissions)),
             row.expires_us,
+            allowance_in(row),
         )
         for row in rows
     }

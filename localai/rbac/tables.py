@@ -32,6 +32,9 @@ api_keys = sa.Table(
     sa.Column("expires_us", sa.BigInteger, nullable=False),
     sa.Column("revoked_us", sa.BigInteger),
     sa.Column("replaced_by", sa.Text),
+    sa.Column("models", sa.Text),  # a JSON list; NULL is all
+    sa.Column("requests_per_minute", sa.Integer),
+    sa.Column("tokens_per_day", sa.BigInteger),
 )
 
 rate_buckets = sa.Table(

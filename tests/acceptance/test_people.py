@@ -1,6 +1,7 @@
 """Users, roles, API keys and codes, from the command line."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyotp
@@ -31,6 +32,19 @@ def test_a_key_is_shown_once_and_calls_as_its_user(ai: Ai) -> None:
     assert "mina (viewer) lacks the permission config:write" in refused.err
     secret = key.split("_")[2]
     assert not any(secret.encode() in file.read_bytes() for file in ai.home.rglob("*.*"))
+
+
+def test_a_key_is_for_some_models_and_so_much(ai: Ai, with_model: Callable[..., str]) -> None:
+    """Here as well as over HTTP; a model that there is not is no limit."""
+    with_model(default="I am yours.")
+    ai("users", "add", "mina", "--role", "user")
+    make = ("keys", "create", "--user", "mina", "--tokens-per-day", 5000, "--models")
+    assert ai(*make, "chat,nobody").code == 4
+    key = ai(*make, "starter", "--requests-per-minute", 60).out.strip()
+    assert "starter; 60 requests a minute; 5,000 tokens a day" in ai("keys", "list").out
+    refused = ai("chat", "hello", LOCALAI_API_KEY=key)
+    assert refused.code == 3
+    assert "is not for the model scripted" in refused.err
 
 
 @pytest.mark.prove

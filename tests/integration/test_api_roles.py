@@ -12,7 +12,7 @@ import pytest
 from api_server import APPROVALS, ROLES, Server
 
 from localai.agent.history import Turn
-from localai.api import memory, rag
+from localai.api import examples, memory, rag
 from localai.approvals.records import Approval
 from localai.rag.sent import Text
 from localai.rbac.permissions import Actor
@@ -106,6 +106,7 @@ CASES = [
     Case("GET", "/metrics", FIGURES, FIGURES),
     Case("GET", APPROVALS, ALL, ALL),
     Case("POST", APPROVALS, OPENED, OPENED, sent=NEW),
+    Case("POST", "/api/v1/alerts", DECIDING, DECIDING, sent={"json": examples.ALERTS}),
     Case("GET", f"{APPROVALS}/stats", ALL, ALL),
     Case("GET", f"{APPROVALS}/events", ALL, ALL),
     Case("GET", ONE, ALL, ALL, _pending),
@@ -136,7 +137,9 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with api_server.serving(tmp_path_factory.mktemp("api")) as served:
+    folder = tmp_path_factory.mktemp("api")
+    settings = {"notify__terminal": "true"}
+    with api_server.serving(folder, **settings) as served, served.telling_nobody():
         served.key("operator", "lee")
         yield served
 

@@ -33,7 +33,8 @@ GONE = "use_after_free"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Requests wait for a second, so that waiting for them is not long either."""
     folder = tmp_path_factory.mktemp("api")
-    with api_server.serving(folder, approvals__timeout="1s") as served:
+    settings = {"approvals__timeout": "1s", "notify__terminal": "true"}
+    with api_server.serving(folder, **settings) as served, served.telling_nobody():
         yield served
 
 

@@ -22,7 +22,9 @@ from api_server import Server
 
 from localai.api.desk import MAX_IN_LINE
 from localai.approvals.looking import Wanted
+from localai.core import log
 from localai.core import settings as keys
+from localai.infer import llamacpp
 from localai.rag.embed import Embedder
 
 CONTEXT = 16_384  # tokens, after which even an answer without an end is over
@@ -225,6 +227,64 @@ def test_an_answer_ends_before_a_stop(
         assert found.usage.completion_tokens > 0
 
 
+def test_an_answer_says_how_likely_its_tokens_were(client: openai.OpenAI) -> None:
+    """Whole and step by step alike, and its tokens are its text."""
+    ask = partial(client.chat.completions.create, model="talker", messages=QUESTION, temperature=0)
+    whole = ask(logprobs=True, top_logprobs=3)
+    told = whole.choices[0].logprobs.content
+    with ask(logprobs=True, top_logprobs=3, stream=True) as stream:
+        steps = [
+            one
+            for chunk in stream
+            if chunk.choices[0].logprobs
+            for one in chunk.choices[0].logprobs.content
+        ]
+    assert steps == told
+    spelled = bytes(each for one in told for each in one.bytes)
+    assert spelled.decode() == whole.choices[0].message.content
+    for one in told:
+        assert one.top_logprobs[0].token == one.token
+        assert one.top_logprobs[0].logprob == one.logprob <= 0
+        assert len(one.top_logprobs) == 3
+    assert ask(logprobs=True).choices[0].logprobs.content[0].top_logprobs == []
+    assert ask().choices[0].logprobs is None
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_text_says_how_likely_its_tokens_were(client: openai.OpenAI, is_stream: bool) -> None:
+    """In the lists of the older kind, with the places of the tokens in the text."""
+    ask = partial(client.completions.create, model="talker", prompt="count", temperature=0)
+    if is_stream:
+        with ask(logprobs=2, stream=True) as stream:
+            found = [chunk.choices[0] for chunk in stream if chunk.choices[0].logprobs]
+    else:
+        found = [ask(logprobs=2).choices[0]]
+    text = "".join(each.text for each in found)
+    tokens = [token for each in found for token in each.logprobs.tokens]
+    places = [place for each in found for place in each.logprobs.text_offset]
+    assert "".join(tokens) == text == "one two three four five six seven eight nine ten"
+    assert all(text[place:].startswith(token) for place, token in zip(places, tokens, strict=True))
+    for each in found:
+        for token, value, tops in zip(
+            each.logprobs.tokens,
+            each.logprobs.token_logprobs,
+            each.logprobs.top_logprobs,
+            strict=True,
+        ):
+            assert tops[token] == value == max(tops.values())
+
+
+def test_tokens_of_a_stop_are_not_told(client: openai.OpenAI) -> None:
+    """They were drawn, and nobody was shown them."""
+    messages: list[Any] = [{"role": "user", "content": "count"}]
+    found = client.chat.completions.create(
+        model="talker", messages=messages, stop=" six", logprobs=True, temperature=0
+    ).choices[0]
+    tokens = "".join(each.token for each in found.logprobs.content)
+    assert tokens.startswith("one two three four five")
+    assert "seven" not in tokens
+
+
 def test_an_answer_is_no_longer_than_asked_for(client: openai.OpenAI) -> None:
     """The newer name of the limit counts more."""
     found = client.chat.completions.create(
@@ -278,7 +338,9 @@ def test_a_text_is_answered(client: openai.OpenAI) -> None:
     ("wrong", "param"),
     [
         ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
+        ({"logprobs": "yes"}, "logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"top_logprobs": 2}, "top_logprobs"),
         ({"temperature": 3}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stop": ["a"] * 5}, "stop"),
@@ -374,6 +436,31 @@ def test_who_leaves_midway_ends_the_answer(server: Server, client: openai.OpenAI
         impatient.chat.completions.create(model="talker", messages=forever)
     assert client.chat.completions.create(model="talker", messages=QUESTION).choices
     assert 0 < _generated(server) - streamed < CONTEXT / 2
+
+
+def test_a_stream_that_breaks_off_says_so_and_is_logged(
+    client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an error of the client, under the id of the request; the next answer is whole."""
+    logged: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(log, "write", lambda event, *_, **told: logged.append((event, told)))
+    really, decoded = llamacpp.lib.llama_decode, []
+
+    def broken(*given: Any) -> int:
+        decoded.append(given)
+        return 1 if len(decoded) == 4 else int(really(*given))
+
+    monkeypatch.setattr(llamacpp.lib, "llama_decode", broken)
+    said = []
+    with client.chat.completions.create(
+        model="talker", messages=[{"role": "user", "content": "count"}], stream=True
+    ) as stream:
+        with pytest.raises(openai.APIError, match="could not evaluate"):
+            said += list(stream)
+        request_id = stream.response.headers["x-request-id"]
+    (told,) = (told for event, told in logged if event == "server.unavailable")
+    assert told["request_id"] == request_id
+    assert client.chat.completions.create(model="talker", messages=QUESTION).choices
 
 
 def test_the_line_before_the_engine_is_short(server: Server, client: openai.OpenAI) -> None:

@@ -257,6 +257,30 @@ def test_max_tokens_ends_an_answer(script: Callable[..., llamacpp.LlamaCpp]) -> 
     assert _usage(engine, Message("user", "go"), sampling=Sampling(max_tokens=0)).ttft_ms == 0
 
 
+def test_probabilities_are_those_of_the_models_logits(opened: Open, tmp_path: Path) -> None:
+    """Their softmax over the whole vocabulary, computed here in other words, at any temperature."""
+    engine = opened(gguf_models.random_llama(tmp_path / "r.gguf"))
+    form, drawn = Form(tops=3), Sampling(temperature=1.5, max_tokens=12, seed=7)
+    stream = engine.stream([Message("user", "go")], form=form, sampling=drawn)
+    checked = 0
+    for delta in stream:
+        if not delta.chances:
+            continue
+        # The next token is not evaluated yet, so these are the logits of the last one.
+        logits = llamacpp.lib.llama_get_logits_ith(engine._ctx, -1)
+        values = [logits[each] for each in range(engine._vocabulary.size)]
+        highest = max(values)
+        whole = highest + math.log(math.fsum(math.exp(each - highest) for each in values))
+        best = sorted(range(len(values)), key=lambda each: (-values[each], each))[:3]
+        last = delta.chances[-1]
+        assert [token for token, _ in last.tops] == [engine._vocabulary.spell(n) for n in best]
+        assert [value for _, value in last.tops] == pytest.approx([values[n] - whole for n in best])
+        ways = [values[n] - whole for n in range(len(values))]
+        assert min(abs(last.logprob - each) for each in ways) < 1e-6
+        checked += 1
+    assert checked > 3
+
+
 def test_the_end_of_the_context_ends_an_answer(opened: Open, tmp_path: Path) -> None:
     """With `length`; the engine goes on."""
     engine = opened(gguf_models.scripted(tmp_path / "l.gguf", [], Loop("and on ")), context=128)

@@ -1,12 +1,13 @@
 """Where one engine fails the next one answers, and nothing that was said is lost."""
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 
 import pytest
 
 from localai.core.errors import Invalid, LocalaiError, NotFound, Unavailable
 from localai.infer.engine import Delta, Message
-from localai.infer.failover import Failover, Load
+from localai.infer.failover import Failover, Hand, Load
 
 QUESTION = [Message("user", "well?")]
 Told = list[tuple[str, str, str]]
@@ -153,3 +154,33 @@ def test_a_failed_takeover_leaves_no_closed_engine(
         _said(engine)
     assert _said(engine) == "Back."
     assert told == [("a", "b", "dead")]
+
+
+def test_who_may_not_use_the_engine_at_hand_gets_another(told: Told, tell: Tell) -> None:
+    """And what is loaded for one caller is loaded as theirs, whoever came first."""
+    hand, loaded = Hand(), []
+
+    def loads(caller: str, *names: str) -> dict[str, Load]:
+        def load(name: str) -> Scripted:
+            loaded.append((caller, name))
+            if (caller, name) == ("first", "a"):
+                raise Unavailable("broken")
+            return Scripted(name, f"{name}.")
+
+        return {name: partial(load, name) for name in names}
+
+    assert _said(Failover(loads("first", "a", "b"), tell, hand)) == "b."
+    assert _said(Failover(loads("second", "a", "b"), tell, hand)) == "b."
+    assert _said(Failover(loads("limited", "a"), tell, hand)) == "a."
+    assert _said(Failover(loads("third", "a", "b"), tell, hand)) == "a."
+    assert loaded == [("first", "a"), ("first", "b"), ("limited", "a")]
+
+
+def test_no_engine_takes_over_that_the_caller_may_not_use(told: Told, tell: Tell) -> None:
+    """The failure is told instead; another caller goes on with the next engine."""
+    hand, dying = Hand(), Scripted("a", failure=Unavailable("dead"))
+    limited = Failover({"a": lambda: dying}, tell, hand)
+    with pytest.raises(Unavailable, match="dead"):
+        _said(limited)
+    both: dict[str, Load] = {"a": lambda: dying, "b": lambda: Scripted("b", "Hi.")}
+    assert _said(Failover(both, tell, hand)) == "Hi."

@@ -3,6 +3,7 @@
 import random
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from localai.core.db import Database
 from localai.core.errors import Conflict, Denied, Invalid, LocalaiError, NotFound
 from localai.core.redact import redact
 from localai.core.secrets import Secrets
+from localai.rbac.allowance import EVERYTHING, allowance
 from localai.rbac.keys import Keys
 from localai.rbac.permissions import Actor
 from localai.rbac.service import Rbac
@@ -31,13 +33,17 @@ def people(database: Database, audit: Audit, rbac: Rbac, clock: TurnableClock) -
 def keys(
     database: Database, audit: Audit, rbac: Rbac, clock: TurnableClock, secrets: Secrets
 ) -> Keys:
-    return Keys(database, audit, rbac, clock, lambda: secrets.key("api-key-pepper"))
+    return Keys(database, audit, rbac, clock, lambda: secrets.key("api-key-pepper"), _known)
 
 
 @pytest.fixture
 def mina(people: Users, operator: Actor) -> str:
     """A user with the role operator."""
     return people.add(operator, "mina", ["operator"]).name
+
+
+def _known(_: Actor) -> set[str]:
+    return {"auto", "chat", "code", "gemma"}
 
 
 def _checked(body: str) -> str:
@@ -205,6 +211,9 @@ def test_the_key_of_a_disabled_user_is_refused(
         {"expires_us": 2**60},
         {"mac": "0" * 64},
         {"lifetime_s": 1},
+        {"models": '["chat"]'},
+        {"requests_per_minute": 5},
+        {"tokens_per_day": 5},
     ],
 )
 def test_the_database_refuses_a_key_that_grows(
@@ -216,6 +225,45 @@ def test_the_database_refuses_a_key_that_grows(
         connection.execute(sa.update(api_keys).values(**change))
     with pytest.raises(LocalaiError), database.transaction() as connection:
         connection.execute(sa.delete(api_keys))
+
+
+def test_a_key_is_for_some_models_and_so_much(
+    keys: Keys, operator: Actor, mina: str, rbac: Rbac, audit: Audit
+) -> None:
+    """It is listed so, the audit has it, and a key in its place is for the same."""
+    allowed = allowance(["chat,gemma", "auto"], 60, 1_000)
+    made = keys.create(operator, mina, lifetime_s=DAY, allowed=allowed)
+    assert audit.page().items[0].details["allowed"] == (
+        "auto, chat, gemma; 60 requests a minute; 1,000 tokens a day"
+    )
+    new = keys.rotate(operator, made.id, overlap_s=1)
+    for key in (made, new, *keys.list(operator).items):
+        limits = (key.models, key.requests_per_minute, key.tokens_per_day)
+        assert limits == (("auto", "chat", "gemma"), 60, 1_000)
+    assert rbac.allowance(keys.authenticate(new.key)) == allowed
+    free = keys.create(operator, mina, lifetime_s=DAY)
+    assert rbac.allowance(keys.authenticate(free.key)) == EVERYTHING
+    with pytest.raises(NotFound, match="no model gemmma"):
+        keys.create(operator, mina, lifetime_s=DAY, allowed=allowance(["gemmma"]))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"models": ["auto"]},
+        {"models": [" , "]},
+        {"models": ["a" * 201]},
+        {"models": [",".join(map(str, range(65)))]},
+        {"requests_per_minute": 0},
+        {"requests_per_minute": 1_000_001},
+        {"tokens_per_day": -1},
+        {"tokens_per_day": 10**9 + 1},
+    ],
+)
+def test_what_allows_nothing_or_has_no_end_is_refused(given: Any) -> None:
+    """Auto alone, too: it chooses among others."""
+    with pytest.raises(Invalid):
+        allowance(**given)
 
 
 def test_keys_are_listed_in_pages(keys: Keys, operator: Actor, mina: str) -> None:
