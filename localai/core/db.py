@@ -162,6 +162,7 @@ class Database:
             f"sqlite:///{self.path}",
             module=self._driver or _safest_driver(),
             connect_args={"timeout": _BUSY_MS / 1000, "isolation_level": None},
+            pool_use_lifo=True,  # the connection whose cache is the warmest
         )
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)
