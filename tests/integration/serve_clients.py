@@ -5,13 +5,17 @@ import json
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 APPROVALS = "/api/v1/approvals"
 CLIENTS = 8
+_ACTS = (
+    *("open", "decide") * 4,
+    *("cancel", "claim", "report", "wait"),
+    *("run", "read") * 2,
+)
 _RECENT = 40  # requests, of which clients choose: so that they meet
 _PATIENCE_S = 60
 _AGREED = {200, 409}  # 409 where another client was faster
@@ -132,21 +136,11 @@ class Client:
         self._journal = journal
         self._dice = random.Random(seed)
 
-    def work(self, go: Callable[[], bool]) -> None:
-        """Ask at random while it goes, or until the server is gone."""
-        acts: Sequence[Callable[[], object]] = (
-            *(self.open,) * 4,
-            *(self.decide,) * 4,
-            self.cancel,
-            self.claim,
-            self.report,
-            *(self.run,) * 2,
-            self.wait,
-            *(self.read,) * 2,
-        )
+    def work(self) -> None:
+        """Ask at random until the server is gone."""
         try:
-            while go():
-                self._dice.choice(acts)()
+            while True:
+                getattr(self, self._dice.choice(_ACTS))()
         except Gone as gone:
             self._journal.cut_off += gone.was_asked
         finally:
@@ -187,10 +181,10 @@ class Client:
         if asked := self._journal.some("approved", self._dice, is_ours=False):
             self._put(asked, "claim")
 
-    def report(self) -> None:
+    def report(self, asked: Asked | None = None) -> int | None:
         """Say how it ended."""
-        if asked := self._journal.some("executing", self._dice, is_ours=False):
-            self._put(asked, self._dice.choice(("succeed", "fail")))
+        asked = asked or self._journal.some("executing", self._dice, is_ours=False)
+        return self._put(asked, self._dice.choice(("succeed", "fail"))) if asked else None
 
     def run(self, asked: Asked | None = None) -> int | None:
         """Let a tool of the home run."""
