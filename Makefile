@@ -28,6 +28,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/governance.py --only checks decisions million
 	$(BIN)/python benchmarks/agent.py
 	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/serve.py --only approvals gateway
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .

@@ -3,10 +3,9 @@
 A header or a body can say anything about who wrote it; none of that is read.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi import Depends, Request
 
 from localai.api.errors import NoKey
 from localai.app import App
@@ -14,12 +13,20 @@ from localai.core.errors import Denied
 from localai.core.strangers import key_in
 from localai.rbac.permissions import Actor
 
-_BEARER = HTTPBearer(
-    scheme_name="bearer", description="`Authorization: Bearer KEY`", auto_error=False
-)
-_HEADER = APIKeyHeader(
-    name="X-API-Key", scheme_name="key", description="`X-API-Key: KEY`", auto_error=False
-)
+# For the description alone: FastAPI's own classes would be worked out with every request.
+SCHEMES: Final = {
+    "bearer": {
+        "type": "http",
+        "description": "`Authorization: Bearer KEY`",
+        "scheme": "bearer",
+    },
+    "key": {
+        "type": "apiKey",
+        "description": "`X-API-Key: KEY`",
+        "in": "header",
+        "name": "X-API-Key",
+    },
+}
 
 
 async def rooms(request: Request) -> App:
@@ -31,13 +38,9 @@ async def rooms(request: Request) -> App:
 Rooms = Annotated[App, Depends(rooms)]
 
 
-def caller(
-    request: Request,
-    found: Rooms,
-    _bearer: Annotated[object, Security(_BEARER)],
-    _header: Annotated[object, Security(_HEADER)],
-) -> Actor:
+def caller(request: Request) -> Actor:
     """Whose key it is; NoKey, and audited, where none holds."""
+    found: App = request.app.state.rooms
     try:
         return found.api_keys.authenticate(key_in(request.headers))
     except Denied as error:

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
+import anyio.to_thread
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -12,6 +13,7 @@ from localai.core.canonical import parse_object
 from localai.core.errors import Invalid
 
 _JSON: Final = "application/json"
+_SHORT: Final = 2 << 10  # bytes, which are parsed sooner than a thread has them
 _SAFE: Final = 2**53 - 1
 VALUE: Final[Any] = {"$ref": "#/components/schemas/Value"}
 schemas["Value"] = {
@@ -97,10 +99,12 @@ def read_object(raw: Annotated[bytes, Depends(_raw)]) -> dict[str, Any]:
 
 
 def body(model: type[M]) -> Any:
-    """What a door takes that reads this model; plain, so that it is parsed beside the loop."""
+    """What a door takes that reads this model; what is long is parsed beside the loop."""
 
-    def parsed(raw: Annotated[bytes, Depends(_raw)]) -> M:
-        return _fitting(model, raw)
+    async def parsed(raw: Annotated[bytes, Depends(_raw)]) -> M:
+        if len(raw) <= _SHORT:
+            return _fitting(model, raw)
+        return await anyio.to_thread.run_sync(_fitting, model, raw)
 
     return Depends(parsed)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from localai.api.auth import SCHEMES, caller
 from localai.api.described import schemas
 
 TITLE: Final = "localai"
@@ -50,4 +51,17 @@ def _described(app: FastAPI) -> dict[str, Any]:
     )
     components = found.setdefault("components", {})
     components["schemas"] = dict(sorted({**components.get("schemas", {}), **schemas}.items()))
+    components["securitySchemes"] = SCHEMES
+    for route in app.state.routes:
+        if any(each.call is caller for each in route.dependant.dependencies):
+            for method in route.methods:
+                _operation(found, route.path_format, method)["security"] = [
+                    {name: []} for name in SCHEMES
+                ]
     return found
+
+
+def _operation(found: dict[str, Any], path: str, method: str) -> dict[str, Any]:
+    """What is told of it."""
+    operations: dict[str, dict[str, Any]] = found["paths"].get(path, {})
+    return operations.get(method.lower(), {})

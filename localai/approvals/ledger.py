@@ -47,6 +47,11 @@ class Ledger:
         with self.database.read() as connection:
             return self._named(connection, prefix, status)
 
+    def get(self, prefix: str, status: str | None = None) -> Approval:
+        """The approval that the prefix names among those of the status, else among all."""
+        with self.database.read() as connection:
+            return rows.approvals_of(connection, [self._named(connection, prefix, status)])[0]
+
     def at(self, connection: sa.Connection, prefix: str, status: str) -> Any:
         """The row that the prefix names, which has this status; else the truth about it."""
         row = self._named(connection, prefix, status)

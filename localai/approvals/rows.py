@@ -175,7 +175,9 @@ def votes_of(connection: sa.Connection, ids: Iterable[str]) -> dict[str, list[Vo
 def approvals_of(connection: sa.Connection, rows: Iterable[Any]) -> tuple[Approval, ...]:
     """The records of these rows."""
     listed = list(rows)
-    votes = votes_of(connection, [row.id for row in listed])
+    # Where one person decides, nobody has voted before it is decided.
+    voted = [row.id for row in listed if row.needed > 1 or row.decided_us is not None]
+    votes = votes_of(connection, voted) if voted else {}
     return tuple(approval_of(row, votes.get(row.id, ())) for row in listed)
 
 

@@ -86,7 +86,6 @@ class Approvals:
         Denied where as many of its conversation as may wait are waiting.
         """
         self._rbac.require(actor, "tools:run")
-        self.sweep()
         row = self._new(actor, proposal)
         with self._database.transaction() as connection:
             if once and (known := self._repeated(connection, actor, once)):
@@ -125,7 +124,7 @@ class Approvals:
     def get(self, actor: Actor, prefix: str, status: str | None = None) -> Approval:
         """The approval that the prefix names, looked for first among those of the status."""
         self._rbac.require(actor, "approvals:read")
-        return self._ledger.read(self._ledger.find(prefix, status).id)
+        return self._ledger.get(prefix, status)
 
     def told(self, actor: Actor, prefix: str) -> Mapping[str, Any]:
         """What is announced of a request that the prefix names, as it stands."""

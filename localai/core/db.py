@@ -166,6 +166,7 @@ class Database:
             connect_args={"timeout": _BUSY_MS / 1000, "isolation_level": None},
             pool_size=_KEPT,
             max_overflow=_LENT - _KEPT,
+            pool_use_lifo=True,  # the connection whose cache is the warmest
         )
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -79,8 +80,8 @@ def _command(home: Path, documents: Path, verb: str, last: int = 0) -> list[str]
     return [sys.executable, rag_worker.__file__, *map(str, (home, documents, verb, last))]
 
 
-def _run(command: Sequence[str], status: int = 0) -> list[str]:
-    """What the worker said."""
+def _run(command: Sequence[str], *ends: int) -> tuple[list[str], int]:
+    """What the worker said, and how it ended: 0 where nothing else is told."""
     paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
     done = subprocess.run(
         command,
@@ -89,8 +90,8 @@ def _run(command: Sequence[str], status: int = 0) -> list[str]:
         check=False,
         env=os.environ | {"PYTHONPATH": paths},
     )
-    assert done.returncode == status, done.stderr
-    return done.stdout.splitlines()
+    assert done.returncode in (ends or (0,)), done.stderr
+    return done.stdout.splitlines(), done.returncode
 
 
 def _passages(here: Room) -> Passages:
@@ -128,12 +129,23 @@ def _judge(home: Path, documents: Path, said: Sequence[str], verb: str, clean: P
     here.database.close()
 
 
-def _struck(
+def _is_struck(
     base: Path, home: Path, documents: Path, verb: str, command: Sequence[str], clean: Passages
-) -> None:
+) -> bool:
+    """Whether it was killed: how many steps there are differs a little from run to run.
+
+    One that outlived the last of them is judged as all others.
+    """
     shutil.copytree(base, home)
-    _judge(home, documents, _run(command, -9), verb, clean)
+    said, end = _run(command, 0, -signal.SIGKILL)
+    _judge(home, documents, said, verb, clean)
     shutil.rmtree(home)
+    return end != 0
+
+
+def _prove_most(struck: Sequence[bool]) -> None:
+    """Nine of ten were killed: else this proves little."""
+    assert 10 * sum(struck) >= 9 * len(struck), f"{sum(struck)} killed of {len(struck)}"
 
 
 def _spread(steps: int) -> list[int]:
@@ -148,11 +160,13 @@ def test_kill_9_between_any_two_steps_loses_and_leaves_nothing(
 ) -> None:
     """Before and after each call of the engine, the database and the file system."""
     shutil.copytree(homes[verb], tmp_path / "dry")
-    steps = int(_run(_command(tmp_path / "dry", documents, verb))[-1])
-    for last in _spread(steps):
+    said, _ = _run(_command(tmp_path / "dry", documents, verb))
+    struck = []
+    for last in _spread(int(said[-1])):
         home = tmp_path / f"home {last}"
         command = _command(home, documents, verb, last)
-        _struck(homes[verb], home, documents, verb, command, clean)
+        struck.append(_is_struck(homes[verb], home, documents, verb, command, clean))
+    _prove_most(struck)
 
 
 @pytest.mark.prove
@@ -163,13 +177,14 @@ def test_kill_9_inside_the_engine_loses_and_leaves_nothing(
     """At what it asks of the kernel, where a file may be half written."""
     shutil.copytree(homes[verb], tmp_path / "dry")
     calls = _calls(tmp_path / "dry", documents, verb)
+    struck = []
     for number, (call, nth) in enumerate(calls[place - 1] for place in _spread(len(calls))):
         home = tmp_path / f"home {number}"
         fault = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={nth}"]
         command = ["strace", "-f", "-qq", "-o", "/dev/null", *fault]
-        _struck(
-            homes[verb], home, documents, verb, command + _command(home, documents, verb), clean
-        )
+        command += _command(home, documents, verb)
+        struck.append(_is_struck(homes[verb], home, documents, verb, command, clean))
+    _prove_most(struck)
 
 
 def _calls(home: Path, documents: Path, verb: str) -> list[tuple[str, int]]:
