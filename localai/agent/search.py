@@ -57,7 +57,7 @@ class Search:
         Those of one project if it is given.
         """
         self._require(actor, "sessions:read")
-        words = text.split()
+        words = text.replace("\0", " ").split()  # at which the index's language ends
         if not words:
             raise Invalid("nothing was looked for", hint="ai sessions search WORD ...")
         fitting = sa.and_(

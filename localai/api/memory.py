@@ -26,7 +26,8 @@ Id = Annotated[
     str, Path(pattern="^[0-9a-f]{16}$", description="Whole.", examples=["5c1e0f9a7b2d3846"])
 ]
 Words = Annotated[
-    str, Query(min_length=1, max_length=1000, pattern=r"\S", description="All of these words.")
+    str,
+    Query(min_length=1, max_length=1000, pattern=r"[^\s\x00]", description="All of these words."),
 ]
 Project = Annotated[
     str | None, Query(max_length=4096, description="A git repository's; empty outside of any.")

@@ -40,7 +40,7 @@ class NewConversation(Strict):
 class Wanted(Strict):
     """What is looked for in one's own conversations."""
 
-    q: str = Field(min_length=1, max_length=1000, pattern=r"\S", examples=["limescale"])
+    q: str = Field(min_length=1, max_length=1000, pattern=r"[^\s\x00]", examples=["limescale"])
     meaning: bool = Field(
         default=False, description="What is near in meaning, best first; else what has all words."
     )

@@ -29,6 +29,7 @@ def test_conversations_of_two_projects_do_not_mix(
     assert ai("sessions", "list", "-q").out == f"{first}\n"
     assert ai("sessions", "list", "--all", "-q").out == f"{second}\n{first}\n"
     assert ai("sessions", "search", "lighthouse", "-q").out == f"{first}\n"
+    assert ai("sessions", "stats", "--json").json["conversations"] == 2
     assert ai("sessions", "show", second, "--json").json["session"]["project"] == str(
         elsewhere.workspace
     )

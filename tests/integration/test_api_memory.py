@@ -175,7 +175,7 @@ def test_only_a_whole_id_names_a_conversation(user: httpx.Client, path: str) -> 
     assert user.get(f"{PATH}/{'0' * 16}").status_code == 404
 
 
-@pytest.mark.parametrize("q", ["", " ", "x" * 1001])
+@pytest.mark.parametrize("q", ["", " ", "\0", " \0", "x" * 1001])
 def test_nothing_looked_for_is_refused(user: httpx.Client, q: str) -> None:
     """In both ways to ask."""
     assert user.get(SEARCH, params={"q": q}).status_code == 422
@@ -183,7 +183,9 @@ def test_nothing_looked_for_is_refused(user: httpx.Client, q: str) -> None:
     assert user.get(SEARCH).status_code == 422
 
 
-@pytest.mark.parametrize("q", ['"', "a' OR 1=1 --", "NEAR(", "*", "%", "kett", "틀렸", "🫖"])
+@pytest.mark.parametrize(
+    "q", ['"', "a' OR 1=1 --", "NEAR(", "*", "%", "kettle\0vinegar", "kett", "틀렸", "🫖"]
+)
 def test_what_is_looked_for_is_never_a_query(user: httpx.Client, q: str) -> None:
     """Whatever the index and the database would make of it."""
     assert user.get(SEARCH, params={"q": q}).status_code == 200

@@ -94,9 +94,10 @@ def run(server: Server, role: str, *options: object) -> int:
     return int(found[1])
 
 
+@pytest.mark.timeout(600)
 def test_the_doors_do_what_the_description_says(server: Server) -> None:
     """Its examples, every bound within and without, what chance finds, and where answers lead."""
-    assert run(server, "admin", "--max-examples", 10, "--seed", 1) > 450
+    assert run(server, "admin", "--max-examples", 5, "--seed", 1) > 700
 
 
 @pytest.mark.prove
@@ -106,4 +107,4 @@ def test_the_doors_do_what_the_description_says_thousands_of_times(
     server: Server, role: str
 ) -> None:
     """As who may decide, and as who may not."""
-    assert run(server, role, "--max-examples", 300) > 2500
+    assert run(server, role, "--max-examples", 300) > 5000

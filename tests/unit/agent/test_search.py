@@ -134,7 +134,7 @@ def test_others_conversations_are_not_searched(search: Search, home: Home, sessi
         search.find(Actor("nobody"), "approve")
 
 
-@pytest.mark.parametrize("text", ["", "  \n"])
+@pytest.mark.parametrize("text", ["", "  \n", "\0"])
 def test_nothing_is_no_search(search: Search, home: Home, text: str) -> None:
     """It would find everything."""
     with pytest.raises(Invalid, match="nothing was looked for"):
