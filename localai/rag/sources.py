@@ -34,7 +34,7 @@ _DOCUMENT_LIST = ".csv .docx .epub .htm .html .hwpx .ipynb .pdf .pptx .tsv .xhtm
 _DOCUMENTS = frozenset(_DOCUMENT_LIST.split())
 # On Linux a folder may be passed through without the right to list it.
 _PASSED = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-MARKS = (b"\xff\xfe", b"\xfe\xff")  # how UTF-16 begins
+_MARKS = (b"\xff\xfe", b"\xfe\xff")  # how UTF-16 begins
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def decoded(data: bytes) -> str | None:
     """The text of a file in UTF-8, UTF-16 or CP949, NFC; None where it is none of these."""
     if data.startswith(b"%PDF-"):
         return None
-    encodings = ("utf-16",) if data.startswith(MARKS) else ("utf-8-sig", "cp949")
+    encodings = ("utf-16",) if data.startswith(_MARKS) else ("utf-8-sig", "cp949")
     for encoding in encodings:
         try:
             text = data.decode(encoding)

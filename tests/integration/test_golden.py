@@ -29,12 +29,12 @@ SOURCES = [ROOT / "localai" / room for room in ("agent", "core", "infer", "rag",
 # nDCG@10 that each set and language must reach.
 FLOORS = {
     "questions": {"en": 0.89, "ko": 0.87},
-    "mixed": {"en": 0.88, "ko": 0.80},
+    "mixed": {"en": 0.88, "ko": 0.77},
     "cross": {"en": 0.53, "ko": 0.46},
     "code": {"en": 0.82},
 }
 # How far fused rankings may lie under the better of words alone and meaning alone.
-TOLERANCE = 0.02
+TOLERANCE = 0.03
 
 Means = dict[str, float]
 

@@ -8,9 +8,10 @@ from urllib.parse import unquote
 import trafilatura
 
 from localai.rag.formats.archive import Unreadable, opened, xml
-from localai.rag.sources import MARKS, Part
+from localai.rag.sources import Part
 
 _MOST_CHAPTERS = 2000
+_MOST_UNREADABLE = 0.05  # of the letters of a page
 
 
 def html(path: Path) -> Iterator[Part]:
@@ -44,12 +45,9 @@ def epub(path: Path) -> Iterator[Part]:
 
 def _text(page: bytes) -> str:
     """The text of a page in whatever encoding; empty where it has none, or is no page at all."""
-    if b"\0" in page and not page.startswith(MARKS):  # guessed at, noise becomes letters
-        return ""
     found = trafilatura.extract(
         page, output_format="markdown", favor_recall=True, include_comments=False
     )
-    if found:
-        return str(found)
-    _, text, _ = trafilatura.baseline(page)
-    return str(text)
+    text = str(found or trafilatura.baseline(page)[1])
+    # Noise is read in some encoding, too: what of it is no letter there becomes U+FFFD.
+    return "" if text.count("\ufffd") > len(text) * _MOST_UNREADABLE else text
