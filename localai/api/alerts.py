@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from localai.api import examples
 from localai.api.answers import shown
 from localai.api.auth import Caller, Rooms
-from localai.api.bodies import VALUE, body, taken
+from localai.api.bodies import VALUE, Whole, body, taken
 from localai.api.described import problems, record, reference, schemas
 from localai.notify.alerting import AlertTaken
 from localai.notify.alerts import Alert, Group
@@ -48,7 +48,7 @@ class Alerts(_Foreign):
     alerts: list[OneAlert] = Field(min_length=1, max_length=_MOST_ALERTS)
     commonLabels: Texts = Field(default_factory=dict)  # noqa: N815
     commonAnnotations: Texts = Field(default_factory=dict)  # noqa: N815
-    truncatedAlerts: int = Field(default=0, ge=0, le=2**31)  # noqa: N815
+    truncatedAlerts: Whole = Field(default=0, ge=0, le=2**31)  # noqa: N815
 
     @property
     def group(self) -> Group:

@@ -85,8 +85,10 @@ class WithDocuments(Governance):
 
     def _reranker(self) -> "RankingModel | None":
         """The reranker of the settings, kept as long as it is that one."""
-        if not (name := self._as_it_stands(keys.RAG_RERANKER)):
-            return None
+        name = self._as_it_stands(keys.RAG_RERANKER)
+        return self._named_reranker(name) if name else None
+
+    def _named_reranker(self, name: str) -> "RankingModel":
         ranks = self._ranks  # looked at once: another thread may just be reloading it
         if ranks is None or ranks.name.lower() != name.lower():
             ranks = self._ranks = self._ranker(name)

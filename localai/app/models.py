@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from localai.app.documents import WithDocuments
 from localai.core import settings as keys
-from localai.core.errors import Invalid
+from localai.core.errors import Invalid, Lost
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -105,19 +105,27 @@ class WithModels(WithDocuments):
             self.models.file(actor, name)
             return self.resident.get(self.actor, name, warn)  # whoever asks next may be another
         here = partial(self._load_here, actor, name, warn)
-        if self._has_own_wish or (line := self.line()) is None:
+        if (line := self.line()) is None:
             return here()
         from localai.infer.attached import Attached
 
         self.models.file(actor, name)  # whoever may not have it, or asks for none, hears it here
-        attached = Attached(name, line, here, warn)
+        try:
+            attached = Attached(name, line, here, warn, self._engine_settings)
+        except Lost as error:
+            warn(f"{error.message} {name} is loaded here.")
+            return here()
         attached.spent = self._meter.beside(lambda _: None)  # figures are the other process's
         return attached
 
     @property
-    def _has_own_wish(self) -> bool:
-        """Whether this command alone wants its model otherwise than the home has it."""
-        return any(name.startswith(("engine.", "models.dir")) for name in self._flags)
+    def _engine_settings(self) -> str:
+        """All that a model is loaded by, as text to compare."""
+        from localai.core.records import json_text
+
+        names = filter(lambda name: name.startswith("engine."), keys.KEYS)
+        own = {name: self.settings[keys.KEYS[name]] for name in names}
+        return json_text(own | {"models": self.models_dir})
 
     def _load_here(self, actor: "Actor", name: str, warn: Callable[[str], None]) -> "Engine":
         from localai.core.metrics import MODEL_LOAD
@@ -134,11 +142,17 @@ class WithModels(WithDocuments):
         """The language model that a process which serves this home keeps loaded."""
         from localai.infer.resident import Resident
 
-        return Resident(self._load_here)
+        def version(name: str) -> object:
+            from localai.infer.receipt import state_of
+
+            return state_of(self.models.file(self.actor, name))
+
+        return Resident(self._load_here, version)
 
     def unload(self, idle_s: float = 0) -> None:
         """Give the memory of models back that nobody has used for so long, and none that works."""
-        self._store.unload(idle_s)
+        if self._store.unload(idle_s):
+            self._ranks = None
         self.resident.unload(idle_s)
 
     @cached_property
@@ -155,8 +169,8 @@ class WithModels(WithDocuments):
         from localai.rag import attached as documents
 
         return {
-            **models.methods(self.resident, self.actor),
-            **documents.methods(self._store.named_embedder, self._ranker, self._store.held),
+            **models.methods(self.resident, self.actor, lambda: self._engine_settings),
+            **documents.methods(self._store.named_embedder, self._named_reranker, self._store.held),
             **served.methods(self, address, callers),
         }
 

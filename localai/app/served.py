@@ -12,9 +12,9 @@ import psutil
 
 from localai import __version__
 from localai.core.clock import rfc3339
-from localai.core.errors import Conflict, NotFound, Unavailable
+from localai.core.errors import Conflict, Lost, NotFound, Unavailable
 from localai.core.files import claimed
-from localai.core.line.client import Line, Lost
+from localai.core.line.client import Line
 from localai.core.line.method import Method, Tell
 from localai.core.line.place import Place
 from localai.core.records import Page
@@ -73,8 +73,9 @@ class Served:
     def page(self, actor: "Actor") -> Page[Process]:
         """It alone, or nothing."""
         self._require(actor, "models:read")
-        items = []
-        if line := self._line():
+        items, line = [], self._line()
+        self._refuse_mute(line)
+        if line is not None:
             with suppress(Lost):  # it ended just now
                 items.append(line.call(_STATUS, None, Process))
         return Page(items, len(items))
@@ -89,21 +90,35 @@ class Served:
         """End it once what is under way is answered; gives its process id when it is gone."""
         self._require(actor, "config:write")
         line = self._served()
-        line.call(_STOP, None, type(None))
-        line.close()
-        deadline = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline:
-            with claimed(self._place.lock) as is_gone:
-                if is_gone:
-                    return line.listener.pid
-            time.sleep(_LOOK_S)
-        message = f"process {line.listener.pid} is still ending"
-        raise Unavailable(message, hint=f"kill {line.listener.pid}")
+        pid = line.listener.pid
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            line.call(_STOP, None, type(None))
+            line.close()
+            deadline = time.monotonic() + _PATIENCE_S
+            # A parent that does not look leaves a zombie, which is over as well.
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"process {pid} is still ending", hint=f"kill {pid}")
+                time.sleep(_LOOK_S)
+        return pid
 
     def _served(self) -> Line:
-        if (line := self._line()) is None:
+        line = self._line()
+        self._refuse_mute(line)
+        if line is None:
             raise NotFound("nothing serves this home", hint="ai serve")
         return line
+
+    def _refuse_mute(self, line: Line | None) -> None:
+        """Unavailable where a process serves this home that cannot be talked with."""
+        if line is not None or not self._place.lock.exists():
+            return
+        with claimed(self._place.lock) as is_free:
+            if is_free or (listener := self._place.read()) is None:
+                return
+        message = f"process {listener.pid} of version {listener.version} serves this home, mute"
+        raise Unavailable(message, hint=f"kill {listener.pid}   then: ai serve")
 
 
 def methods(rooms: "WithModels", address: str, callers: Callable[[], int]) -> Mapping[str, Method]:
@@ -123,7 +138,7 @@ def methods(rooms: "WithModels", address: str, callers: Callable[[], int]) -> Ma
 
     def unload(_: None, __: Tell) -> bool:
         rooms.unload()
-        return rooms.resident.loaded is None
+        return rooms.resident.loaded is None and not rooms.resident.is_busy
 
     def stop(_: None, __: Tell) -> None:
         os.kill(os.getpid(), signal.SIGTERM)

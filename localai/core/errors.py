@@ -7,6 +7,7 @@
     ├── NotFound       no such thing
     ├── Conflict       already decided, stale, locked
     ├── Unavailable    no model, no database, no key
+    │   └── Lost       or the process that was asked is gone
     ├── Pending        needs a person, and nobody here can answer
     ├── Rejected       a person said no
     └── Expired        nobody answered in time
@@ -75,6 +76,10 @@ class Unavailable(LocalaiError):
     """Something that this needs is not there."""
 
     category = "unavailable"
+
+
+class Lost(Unavailable):
+    """The `ai serve` that this command was attached to is gone."""
 
 
 class Pending(LocalaiError):

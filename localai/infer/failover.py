@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from localai.core.errors import LocalaiError, NotFound, Unavailable
+from localai.core.errors import LocalaiError, Lost, NotFound, Unavailable
 from localai.infer.engine import (
     DEFAULT_SAMPLING,
     FREE,
@@ -95,6 +95,8 @@ class Failover:
                     for delta in answer:
                         is_begun = True
                         yield delta
+            except Lost:
+                raise  # of the process that keeps the model, which the next turn does without
             except Unavailable as error:
                 if not (waiting := self._waiting(self._hand.name)):
                     raise

@@ -204,6 +204,7 @@ class LlamaCpp:
         self._parked: list[int] = []
         self._calls: tuple[Sequence[ToolSpec], str] = (), ""
         self._turn = threading.Lock()
+        self._is_stopping = False
         settings.n_ctx = self.context
         self._cache = (settings.type_k, settings.flash_attn_type)
         ctx = lib.llama_init_from_model(model, settings)
@@ -222,6 +223,10 @@ class LlamaCpp:
         """Free the model and its memory; safe to repeat, and an open stream just ends."""
         self._park()
         self._free()
+
+    def stop(self) -> None:
+        """Let an answer under way in another thread end at its next step, and none begin."""
+        self._is_stopping = True
 
     def count(self, text: str) -> int:
         """How many tokens the text has."""
@@ -404,7 +409,7 @@ class LlamaCpp:
             for left in range(limit, 0, -1):
                 token = draw()
                 yield token
-                if left == 1 or not self._free.alive:
+                if left == 1 or self._is_stopping or not self._free.alive:
                     return
                 one[0] = token
                 _check(decode(ctx, batch))
@@ -412,6 +417,8 @@ class LlamaCpp:
 
     def _evaluate(self, tokens: list[int]) -> None:
         for at in range(0, len(tokens), self._batch):
+            if self._is_stopping:
+                raise Unavailable(f"{self.name} is closed")
             batch = tokens[at : at + self._batch]
             array = (lib.llama_token * len(batch))(*batch)
             _check(lib.llama_decode(self._ctx, lib.llama_batch_get_one(array, len(batch))))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from localai.core.errors import Conflict
+from localai.core.errors import Conflict, Unavailable
 from localai.infer.engine import (
     DEFAULT_SAMPLING,
     FREE,
@@ -22,6 +22,7 @@ from localai.infer.engine import (
 )
 
 MAX_WAITING: Final = 32
+_ENDING_S: Final = 60.0
 Warn = Callable[[str], None]
 
 
@@ -38,12 +39,18 @@ class Loaded:
 class Resident:
     """Loads the model that is asked for in place of the one before: two may not fit the machine.
 
-    `load` loads one by name. Whoever wants an answer waits for a turn, in the order in which they
-    came; for several threads.
+    `load` loads one by name, and again where `version` says that its file is another one. Whoever
+    wants an answer waits for a turn, in the order in which they came; for several threads.
     """
 
-    def __init__(self, load: Callable[[Any, str, Warn], Engine]) -> None:
+    def __init__(
+        self,
+        load: Callable[[Any, str, Warn], Engine],
+        version: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._load = load
+        self._version = version
+        self._loaded_version: object = None
         self._state = threading.Condition()
         self._line: deque[object] = deque()
         self._is_answering = False
@@ -51,6 +58,7 @@ class Resident:
         self._engine: tuple[str, Engine] | None = None
         self._known: dict[str, tuple[int, bool]] = {}
         self._used = time.monotonic()
+        self._is_closed = False
 
     def get(self, actor: object, name: str, warn: Warn) -> "Lent":
         """The model, as an engine; loaded now if it never was, to know what it is like."""
@@ -58,6 +66,11 @@ class Resident:
             with self.beside(actor, name, warn):
                 pass
         return Lent(self, actor, name, warn, *self._known[name])
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it answers, loads or unloads."""
+        return self._is_answering
 
     @property
     def loaded(self) -> Loaded | None:
@@ -83,7 +96,15 @@ class Resident:
         return True
 
     def close(self) -> None:
-        """Give the model's memory back; an answer under way just ends."""
+        """Give the model's memory back once the answer under way has ended, which it does soon."""
+        with self._state:
+            self._is_closed = True
+            self._state.notify_all()
+            # Only some can be told; others are waited for.
+            if self._engine and (stop := getattr(self._engine[1], "stop", None)):
+                stop()
+            if not self._state.wait_for(lambda: not self._is_answering, _ENDING_S):
+                return  # freed under a thread that uses it, it would take the process along
         self._close()
 
     @contextmanager
@@ -120,11 +141,16 @@ class Resident:
                 raise Conflict(message, hint="try again when they are done")
             self._line.append(ticket)
             try:
-                self._state.wait_for(lambda: self._line[0] is ticket and not self._is_answering)
+                self._state.wait_for(lambda: self._is_closed or self._is_next(ticket))
+                if self._is_closed:
+                    raise Unavailable("the process that keeps the model is ending")
                 self._is_answering = True
             finally:
                 self._line.remove(ticket)
                 self._state.notify_all()
+
+    def _is_next(self, ticket: object) -> bool:
+        return self._line[0] is ticket and not self._is_answering
 
     def _leave(self) -> None:
         with self._state:
@@ -133,12 +159,14 @@ class Resident:
             self._state.notify_all()
 
     def _at_hand(self, actor: object, name: str, warn: Warn) -> Engine:
-        if self._engine is None or self._engine[0] != name:
-            self._close()
-            engine = self._load(actor, name, warn)
-            self._known[name] = engine.context, engine.calls_tools
-            self._engine = name, engine
-        return self._engine[1]
+        version, held = self._version(name), self._engine
+        if held and held[0] == name and version == self._loaded_version:
+            return held[1]
+        self._close()
+        engine = self._load(actor, name, warn)
+        self._known[name] = engine.context, engine.calls_tools
+        self._engine, self._loaded_version = (name, engine), version
+        return engine
 
     def _close(self) -> None:
         with self._state:

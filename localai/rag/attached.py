@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from localai.core.errors import Invalid
-from localai.core.line.client import Line, Lost
+from localai.core.errors import Invalid, Lost
+from localai.core.line.client import Line
 from localai.core.line.method import Method
 from localai.rag.fusion import Hit
 from localai.rag.index import Index, Point, Search

@@ -140,10 +140,11 @@ class Store:
         self._used = time.monotonic()
         return self._embedder(name)
 
-    def unload(self, idle_s: float = 0) -> None:
+    def unload(self, idle_s: float = 0) -> bool:
         """Forget the models that are kept, if nobody has asked for one for so long."""
-        if time.monotonic() - self._used >= idle_s:
+        if is_idle := time.monotonic() - self._used >= idle_s:
             self._embedder.cache_clear()
+        return is_idle
 
     def _opened(self, engine: str, directory: str) -> Index:
         folder = self.data / directory

@@ -92,7 +92,7 @@ class Said:
 
 
 def _said(ai: Ai, words: Sequence[str]) -> Said:
-    done = ai(*words)
+    done = ai(*words, COLUMNS="400")  # no table is folded where a path has another length
     assert "Traceback" not in done.err
     text = done.out.replace(str(ai.home.parent), "HERE")
     for pattern, instead in _VARYING:

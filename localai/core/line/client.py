@@ -12,6 +12,7 @@ from localai.core.errors import (
     Expired,
     Invalid,
     LocalaiError,
+    Lost,
     NotFound,
     Pending,
     Rejected,
@@ -37,10 +38,6 @@ T = TypeVar("T")
 _KINDS = (Invalid, Denied, NotFound, Conflict, Unavailable, Pending, Rejected, Expired)
 _PATIENCE_S: Final = 5.0  # until a process that was stopped counts as one that is gone
 _CLASSES: Final = {kind.category: kind for kind in _KINDS}
-
-
-class Lost(Unavailable):
-    """The `ai serve` that this command was attached to is gone."""
 
 
 class Line:
@@ -78,10 +75,11 @@ class Line:
         self, method: str, arguments: object, part: type[T], tell: Tell = lambda _: None
     ) -> Generator[T]:
         """The answer part by part, as `call`; one that is closed midway is ended over there."""
+        call = _call(method, arguments)
         connection, is_whole = self._connected(), False
         try:
             with _translated():
-                say(connection, Call(method, packed(arguments)))
+                say(connection, call)
             while not is_whole:
                 with _translated():
                     reply = heard_reply(connection)
@@ -119,6 +117,13 @@ def find(place: Place) -> Line | None:
         return None
     line = Line(place, listener)
     return line if line.is_open() else None
+
+
+def _call(method: str, arguments: object) -> Call:
+    try:
+        return Call(method, packed(arguments))
+    except (ValueError, OverflowError) as error:  # a number of over 64 bits, half a letter
+        raise Lost("`ai serve` cannot be told all of this.") from error
 
 
 def _parts(reply: Reply, kind: type[T]) -> Generator[T]:

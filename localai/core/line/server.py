@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any, Final
 
 from localai import __version__
@@ -34,6 +35,44 @@ from localai.core.line.place import Listener, Place
 
 MAX_CALLERS: Final = 64
 _LOOK_S: Final = 0.02
+_PATIENCE_S: Final = 5.0  # until a caller has said the key
+
+
+class Mouth:
+    """Says frames to a caller in a thread of its own, so that who reads slowly holds nobody up.
+
+    What has not been read yet is kept: an answer has an end.
+    """
+
+    def __init__(self, connection: Connection, request: socket.socket) -> None:
+        self._connection = connection
+        self._request = request
+        self._waiting: SimpleQueue[Reply | None] = SimpleQueue()
+        self._is_gone = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def say(self, reply: Reply) -> None:
+        """Say it when its turn comes; BrokenPipeError where the caller has hung up."""
+        # A caller says nothing while it is answered: what there is to read is its end.
+        if self._is_gone or self._connection.poll():
+            raise BrokenPipeError
+        self._waiting.put(reply)
+
+    def close(self) -> None:
+        """Hang up; nothing is written any more when this returns."""
+        self._waiting.put(None)
+        with suppress(OSError):
+            self._request.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (reply := self._waiting.get()) is not None:
+            try:
+                say(self._connection, reply)
+            except (OSError, ValueError):
+                self._is_gone = True
+                return
 
 
 class Answering(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -87,21 +126,24 @@ class Answering(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         try:
             # One that hangs up, or talks something else, is no error of anybody's.
             with suppress(EOFError, OSError, ValueError):
-                self._serve(Connection(os.dup(request.fileno())))
+                self._serve(Connection(os.dup(request.fileno())), request)
         finally:
             with self._guard:
                 self._callers.discard(request)
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: Connection, request: socket.socket) -> None:
         with connection:
+            if not connection.poll(_PATIENCE_S):
+                return
             if not hmac.compare_digest(connection.recv_bytes(len(self._key)), self._key):
                 return
-            say(connection, Over())
-            while True:
-                call = heard_call(connection)
-                with self._counted(), closing(self._replies(call, connection)) as replies:
-                    for reply in replies:
-                        say(connection, reply)
+            with closing(Mouth(connection, request)) as mouth:
+                mouth.say(Over())
+                while True:
+                    call = heard_call(connection)
+                    with self._counted(), closing(self._replies(call, mouth.say)) as replies:
+                        for reply in replies:
+                            mouth.say(reply)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -113,9 +155,9 @@ class Answering(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             with self._guard:
                 self._busy -= 1
 
-    def _replies(self, call: Call, connection: Connection) -> Generator[Reply]:
+    def _replies(self, call: Call, say: Callable[[Reply], None]) -> Generator[Reply]:
         try:
-            found = self._found(call, lambda text: say(connection, Told(text)))
+            found = self._found(call, lambda text: say(Told(text)))
             if isinstance(found, Generator):
                 with closing(found):
                     for part in found:
@@ -124,17 +166,22 @@ class Answering(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             else:
                 yield Value(packed(found))
         except LocalaiError as error:
-            yield Failed(error.category, error.message, error.hint)
+            yield Failed(error.category, _sendable(error.message), error.hint)
         except (OSError, GeneratorExit):
             raise
         except Exception as error:  # noqa: BLE001 - a caller learns of a bug, and others go on
             log.write("line.failed", error)
-            yield Failed(LocalaiError.category, str(error) or type(error).__name__, None)
+            told = _sendable(str(error)) or type(error).__name__
+            yield Failed(LocalaiError.category, told, None)
 
     def _found(self, call: Call, tell: Tell) -> object:
         if (method := self._methods.get(call.method)) is None:
             raise Invalid(f"{call.method} cannot be asked for", hint="ai stop, then ai serve")
         return method.does(unpacked(call.arguments, method.takes), tell)
+
+
+def _sendable(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from localai.core.errors import Invalid, LocalaiError, NotFound, Unavailable
+from localai.core.errors import Invalid, LocalaiError, Lost, NotFound, Unavailable
 from localai.infer.engine import Delta, Message
 from localai.infer.failover import Failover, Hand, Load
 
@@ -40,6 +40,14 @@ class Scripted:
     def close(self) -> None:
         """Remember that it was closed."""
         self.is_closed = True
+
+
+def test_a_process_that_is_gone_is_no_failure_of_its_model(told: Told, tell: Tell) -> None:
+    """The same model answers the next turn, loaded elsewhere."""
+    lost = Failover({"a": lambda: Scripted("a", failure=Lost()), "b": lambda: Scripted("b")}, tell)
+    with pytest.raises(Lost):
+        list(lost.stream(QUESTION))
+    assert (lost.name, told) == ("a", [])
 
 
 def _fails(error: LocalaiError) -> Load:

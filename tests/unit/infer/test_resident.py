@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from lines import line_to
 
-from localai.core.errors import Conflict, Unavailable
+from localai.core.errors import Conflict, Lost, Unavailable
 from localai.infer import resident
 from localai.infer.attached import Attached, methods
-from localai.infer.engine import Delta, Message
+from localai.infer.engine import Delta, Form, Message, Usage
 from localai.infer.resident import Resident
 
 ASKED = [Message("user", "well?")]
@@ -54,7 +54,8 @@ class Stage:
     def __init__(self) -> None:
         self.may_say = threading.Semaphore(0)
         self.told: list[str] = []
-        self.room = Resident(self._load)
+        self.version = 1
+        self.room = Resident(self._load, lambda _: self.version)
 
     def _load(self, actor: object, name: str, warn: Callable[[str], None]) -> Speaker:
         assert actor == "somebody"
@@ -155,6 +156,45 @@ def test_what_nobody_uses_is_unloaded(stage: Stage) -> None:
     assert [each for each in stage.told if each[0] in "+-"] == ["+ab", "-ab", "+ab"]
 
 
+def test_a_file_that_was_replaced_is_loaded_anew(stage: Stage) -> None:
+    """At the next answer; the name alone does not tell."""
+    stage.may_say.release(9)
+    list(stage.engine("ab").stream(ASKED))
+    stage.version = 2
+    list(stage.engine("ab").stream(ASKED))
+    list(stage.engine("ab").stream(ASKED))
+    assert [each for each in stage.told if each[0] in "+-"] == ["+ab", "-ab", "+ab"]
+
+
+def test_nothing_is_freed_under_an_answer(stage: Stage) -> None:
+    """What ends waits for it; who waits is told, and nothing is loaded any more."""
+    said: list[str] = []
+    failed: list[Unavailable] = []
+    answer = stage.engine("ab").stream(ASKED)
+    stage.may_say.release()
+    next(answer)
+
+    def wait() -> None:
+        try:
+            said.extend(delta.text for delta in stage.engine("ab").stream(ASKED))
+        except Unavailable as error:
+            failed.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    stage.wait_for(1)
+    closing = threading.Thread(target=stage.room.close)
+    closing.start()
+    waiting.join(30)
+    assert (len(failed), "-ab" in stage.told) == (1, False)
+    answer.close()
+    closing.join(30)
+    assert stage.told[-1] == "-ab"
+    with pytest.raises(Unavailable, match="ending"):
+        next(stage.engine("ab").stream(ASKED))
+    assert stage.told.count("+ab") == 1
+
+
 def test_one_that_does_not_load_blocks_nobody(stage: Stage) -> None:
     """The next one is loaded."""
     stage.engine("ab")
@@ -231,5 +271,49 @@ def test_a_model_is_loaded_here_where_the_other_process_ends(stage: Stage, tmp_p
     assert [delta.text for delta in engine.stream(ASKED)] == ["a", "b"]
     assert engine.count("four") == 4
     assert own.told == ["+ab", "ab:talk"]
-    assert warned == ["ab is slow", "`ai serve` is gone: ab is loaded here"]
+    assert warned == [
+        "ab is slow",
+        "The `ai serve` that this command was attached to is gone. ab is loaded here.",
+    ]
     engine.close()
+
+
+def test_other_settings_are_not_served(stage: Stage, tmp_path: Path) -> None:
+    """Whoever wants a model otherwise loads it for themselves."""
+    served = methods(stage.room, "somebody", lambda: "context 8192")
+    with line_to(tmp_path / "line", served) as line:
+        with pytest.raises(Lost, match="other settings"):
+            Attached("ab", line, lambda: stage.engine("ab"), print, "context 512")
+        assert Attached("ab", line, lambda: stage.engine("ab"), print, "context 8192").context
+    assert stage.told == ["+ab"]
+
+
+def test_what_cannot_be_told_to_the_other_process_is_answered_here(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """A schema may have numbers of any length."""
+    own = Stage()
+    own.may_say.release(2)
+    form = Form(schema={"maximum": 10**30})
+    with line_to(tmp_path / "line", methods(stage.room, "somebody")) as line:
+        engine = Attached("ab", line, lambda: own.engine("ab"), lambda _: None)
+        assert [delta.text for delta in engine.stream(ASKED, form=form)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_what_an_answer_cost_is_told_wherever_it_is_ended(
+    stage: Stage, tmp_path: Path, most: int
+) -> None:
+    """After its last step, where those listen who charge it."""
+    stage.may_say.release(2)
+    spent: list[Usage] = []
+    with line_to(tmp_path / "line", methods(stage.room, "somebody")) as line:
+        engine = Attached("ab", line, lambda: stage.engine("ab"), lambda _: None)
+        engine.spent = spent.append
+        answer = engine.stream([Message("user", "a question of some length")])
+        for _ in range(most):
+            next(answer)
+        assert spent == []
+        answer.close()
+    ((read, written),) = [(each.prompt_tokens, each.completion_tokens) for each in spent]
+    assert (read, written) == (8, most)

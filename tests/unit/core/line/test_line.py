@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from localai.core.errors import Conflict, Invalid, LocalaiError, NotFound
+from localai.core.errors import Conflict, Invalid, LocalaiError, Lost, NotFound
 from localai.core.line import client, server
-from localai.core.line.client import Line, Lost, find
+from localai.core.line.client import Line, find
 from localai.core.line.frames import packed
 from localai.core.line.method import Method, Tell
 from localai.core.line.place import Place
@@ -153,6 +153,24 @@ def test_who_hangs_up_midway_ends_the_answer(place: Place) -> None:
         assert next(parts) == 1
         parts.close()
         assert is_closed.wait(30)
+
+
+def test_who_reads_slowly_holds_nobody_up(place: Place) -> None:
+    """A terminal that was stopped: what has been said to it waits, and the answer ends."""
+    is_over = threading.Event()
+
+    def long(_: int, __: Tell) -> Generator[str]:
+        for number in range(2000):
+            yield f"{number} " * 100
+        is_over.set()
+
+    with answered(place, {"long": Method(int, long)}):
+        line = find(place)
+        assert line is not None
+        parts = line.stream("long", 0, str)
+        first = next(parts)
+        assert is_over.wait(30)
+        assert [first, *parts][1999].startswith("1999 ")
 
 
 def test_only_its_owner_can_open_it(place: Place) -> None:
