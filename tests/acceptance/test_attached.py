@@ -67,7 +67,7 @@ COMMANDS: Sequence[tuple[str, ...]] = (
     ("models", "list"),
     ("rag", "query", KOREAN),
 )
-FEW = (0, 3, 4, 8)  # of them, where counts are reduced
+FEW = (0, 3, 8)  # of them, where counts are reduced
 CHOSEN = COMMANDS if os.environ.get("PROVE") == "1" else [COMMANDS[place] for place in FEW]
 
 # What differs from run to run: ids, moments, and how long something took.

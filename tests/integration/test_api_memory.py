@@ -192,7 +192,7 @@ def test_what_is_looked_for_is_never_a_query(user: httpx.Client, q: str) -> None
     assert user.post(SEARCH, json={"q": q, "meaning": True}).status_code == 200
 
 
-@pytest.mark.counted
+@pytest.mark.prove
 def test_many_keep_find_and_forget_at_once(server: Server) -> None:
     """Nothing is lost, nobody sees an error, and what was forgotten is found no more."""
     server.key("operator", "olga")

@@ -261,6 +261,7 @@ def test_an_answer_ends_where_its_client_leaves(server: Server, admin: httpx.Cli
     assert ask(admin, "left-not", answer=True).status_code == 200
 
 
+@pytest.mark.prove
 def test_an_index_run_ends_where_its_client_leaves(
     server: Server, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

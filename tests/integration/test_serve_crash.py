@@ -20,7 +20,7 @@ from terminal import Ai
 
 from localai.app import App
 
-pytestmark = [pytest.mark.counted, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(1800)]
 
 IS_FULL = os.environ.get("PROVE") == "1"
 KILLS = 100 if IS_FULL else 2
