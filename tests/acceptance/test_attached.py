@@ -144,7 +144,7 @@ def test_commands_say_the_same_attached_and_alone(furnished: Ai, twin: Ai) -> No
     for words, one, other in zip(CHOSEN, alone, attached, strict=True):
         assert one == other, words
     assert sum(each.code == 0 for each in alone) >= len(CHOSEN) - 5
-    assert set(_loads(furnished)) == {"chat", "rag query"}
+    assert {"chat"} <= set(_loads(furnished)) <= {"chat", "rag query"}
     assert _loads(twin) == ["serve"]
 
 

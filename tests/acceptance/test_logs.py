@@ -4,6 +4,7 @@ import json
 import signal
 from typing import Any
 
+import pytest
 from jsonschema import Draft202012Validator
 from terminal import Ai
 
@@ -17,6 +18,7 @@ def _logged(ai: Ai, *words: object) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ai("logs", "--json", *words).out.splitlines()]
 
 
+@pytest.mark.prove
 def test_a_busy_home_is_told_line_by_line(ai: Ai) -> None:
     """By the schema, with ids to find what belongs together, and without what was said."""
     call = json.dumps({"path": "a.txt", "content": f"{SAID} {SECRET}"})

@@ -35,6 +35,7 @@ def _busy(ai: Ai) -> None:
         assert ai("--as", "mina", "users", "add", "eve", "--role", "admin").code == 3
 
 
+@pytest.mark.prove
 def test_what_commands_did_is_published_and_proved(ai: Ai, tmp_path: Path) -> None:
     """Printed, written for another user to read, and equal to the audit."""
     _busy(ai)

@@ -66,6 +66,7 @@ def test_control_c_ends_it(ai: Ai) -> None:
     assert process.returncode == 130
 
 
+@pytest.mark.prove
 def test_figures_have_a_port_of_their_own_where_one_is_set(ai: Ai) -> None:
     """For a scraper without a key, and nothing else is there."""
     port = closed_port()
@@ -161,6 +162,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     return files
 
 
+@pytest.mark.prove
 def test_the_page_works_as_it_stands(ai: Ai) -> None:
     """Every line of it that is a shell's, in order, against a server at another port."""
     fences = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)

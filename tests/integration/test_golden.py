@@ -86,6 +86,7 @@ def test_documents_are_found_as_well_as_they_were(indexed: Room, name: str) -> N
     } == {}
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("name", ["questions", "mixed", "code"])
 def test_two_rankings_are_never_much_worse_than_the_better_one(indexed: Room, name: str) -> None:
     """In a collection of both languages, for each of them."""

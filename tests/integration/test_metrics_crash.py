@@ -14,7 +14,7 @@ from terminal import Ai
 from localai.app import App
 from localai.metrics.proof import Proof
 
-pytestmark = [pytest.mark.counted, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
 
 COMMANDS = 200 if os.environ.get("PROVE") == "1" else 6
 SEED = int(os.environ.get("PROVE_SEED") or random.SystemRandom().randrange(2**32))
