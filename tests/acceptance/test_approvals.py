@@ -52,6 +52,7 @@ def test_an_approved_call_goes_on_and_runs_what_was_shown(
     assert ended["votes"][0]["decision"] == "approved"
 
 
+@pytest.mark.prove
 def test_a_rejected_call_exits_8_with_the_reason_and_writes_nothing(
     ai: Ai, asking: subprocess.Popen[str]
 ) -> None:
@@ -94,6 +95,7 @@ def test_an_expired_request_is_exit_9(ai: Ai) -> None:
     assert late.code == 9
 
 
+@pytest.mark.prove
 def test_the_second_decision_is_told_the_truth(ai: Ai) -> None:
     """Exit 5, and who was first."""
     ai(*WRITE, NOTE)

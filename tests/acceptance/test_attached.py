@@ -173,6 +173,7 @@ def test_attached_commands_load_no_engine(furnished: Ai) -> None:
             assert not _imports(furnished, *each) & HEAVY, each
 
 
+@pytest.mark.prove
 def test_what_runs_is_shown_and_ended(furnished: Ai) -> None:
     """`ai ps` names the model while it is loaded, `ai stop` ends everything in good order."""
     nothing = furnished("ps")

@@ -27,6 +27,7 @@ def test_an_answer_is_plain_text_in_a_pipe(ai: Ai, with_model: Callable[..., str
     assert ai("chat", "hi").out == "안녕하세요! **Hello.**\n"
 
 
+@pytest.mark.prove
 def test_standard_input_is_added_to_the_prompt(ai: Ai, with_model: Callable[..., str]) -> None:
     """`cat file | ai chat question`."""
     with_model([("'the file' in last.content and 'sum up' in last.content", "Both were read.")])
@@ -173,6 +174,7 @@ def test_models_are_added_listed_used_and_removed(ai: Ai, with_model: Callable[.
     assert left["name"] == "starter"
 
 
+@pytest.mark.prove
 def test_usage_is_said_on_standard_error(ai: Ai, with_model: Callable[..., str]) -> None:
     """Figures do not mix with the answer."""
     with_model(default="Fine.")

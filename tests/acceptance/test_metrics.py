@@ -70,6 +70,7 @@ def test_the_view_is_one_document_for_scripts_and_a_table_in_a_pipe(ai: Ai) -> N
     assert "approvals waiting" in shown
 
 
+@pytest.mark.prove
 def test_scrapes_are_answered_until_the_process_is_told_to_end(ai: Ai) -> None:
     """On this machine alone; what another process does meanwhile is in the next one."""
     server = ai.start("metrics", "--serve", "--port", 0)

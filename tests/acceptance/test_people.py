@@ -34,6 +34,7 @@ def test_a_key_is_shown_once_and_calls_as_its_user(ai: Ai) -> None:
     assert not any(secret.encode() in file.read_bytes() for file in ai.home.rglob("*.*"))
 
 
+@pytest.mark.prove
 def test_a_key_is_for_some_models_and_so_much(ai: Ai, with_model: Callable[..., str]) -> None:
     """Here as well as over HTTP; a model that there is not is no limit."""
     with_model(default="I am yours.")

@@ -48,6 +48,7 @@ def folder(ai: Ai) -> Path:
     return place
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize(
     ("question", "source", "words"),
     [

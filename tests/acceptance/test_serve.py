@@ -28,6 +28,7 @@ APPROVALS = "/api/v1/approvals"
 NEW = {"tool_name": "deploy", "arguments": {"service": "shop"}}
 
 
+@pytest.mark.prove
 def test_what_is_under_way_is_answered_before_it_ends(ai: Ai) -> None:
     """Whoever waits hears how it stands; the exit is 0, and nothing is left behind."""
     key = {"X-API-Key": key_of(ai, operator(ai))}

@@ -161,6 +161,7 @@ def test_every_operation_has_a_case(server: Server) -> None:
     assert doors == {(case.method, case.path) for case in CASES}
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_role_opens_what_it_may_and_nothing_else(server: Server, case: Case) -> None:
     """About what its user asked for, and about what somebody else did."""
@@ -196,6 +197,7 @@ FORGED = (
 )
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_without_a_key_nobody_is_anybody(server: Server, case: Case) -> None:
     """Whatever else the request says of who sent it."""
@@ -206,6 +208,7 @@ def test_without_a_key_nobody_is_anybody(server: Server, case: Case) -> None:
         assert asked(server, case, path, **forged) == wanted, forged
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("case", [case for case in CASES if "{" in case.path], ids=str)
 def test_nobody_learns_from_an_id_that_there_is_not(server: Server, case: Case) -> None:
     """It is not found by who may look, and a key is asked for first."""

@@ -14,7 +14,7 @@ from integration import approvals_worker as worker
 
 from localai.core.errors import Conflict
 
-pytestmark = [pytest.mark.counted, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
 
 IS_FULL = os.environ.get("PROVE") == "1"
 KILLS = {"sqlite3": 50 if IS_FULL else 5, "pysqlite3.dbapi2": 50 if IS_FULL else 4}

@@ -25,6 +25,9 @@ def write_file(path: str, content: str) -> str:
     return f"{path}: {content}"
 
 
+pytestmark = pytest.mark.prove
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with api_server.serving(tmp_path_factory.mktemp("langchain")) as served:

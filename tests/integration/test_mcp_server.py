@@ -428,6 +428,7 @@ def test_over_http_only_a_key_that_holds_comes_in(ai: Ai) -> None:
         assert status(own) == 200
 
 
+@pytest.mark.prove
 def test_over_http_every_request_is_counted(ai: Ai) -> None:
     """By method, status and template, those that are refused and those who left among them."""
     key = {"X-API-Key": key_of(ai, operator(ai))}

@@ -16,7 +16,7 @@ from approvals_home import build
 from integration import notify_worker as worker
 from mail_server import mail_server
 
-pytestmark = [pytest.mark.counted, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
 
 KILLS = 100 if os.environ.get("PROVE") == "1" else 5
 SEED = int(os.environ.get("PROVE_SEED") or random.SystemRandom().randrange(2**32))

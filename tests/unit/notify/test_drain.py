@@ -22,7 +22,7 @@ IS_FULL = os.environ.get("PROVE") == "1"
 EVENTS = 200 if IS_FULL else 30
 
 
-@pytest.mark.counted
+@pytest.mark.prove
 @pytest.mark.parametrize("seed", range(5 if IS_FULL else 1))
 def test_a_day_without_a_mail_server_loses_nothing(
     seed: int, database: Database, home: Directories, clock: TurnableClock
