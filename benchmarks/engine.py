@@ -219,12 +219,11 @@ def resume(ring: Ring) -> bool:
 def process(ring: Ring) -> bool:
     """The whole command."""
     home = _home(ring)
-    engine = ["--set", f"engine.threads={ring.threads}", "--set", "engine.gpu_layers=0"]
     prompt = (
         f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
         f"<|im_start|>user\n{PROMPT}<|im_end|>\n<|im_start|>assistant\n"
     )
-    ours = [AI, "--home", home, *engine, *ASKED, PROMPT]
+    ours = [AI, "--home", home, *ASKED, PROMPT]
     script = [sys.executable, "-c", SCRIPT, ring.model, str(ring.threads), prompt]
     turns: dict[str, Measure] = {
         "ai chat": partial(_first_letter, ours),
@@ -237,11 +236,10 @@ def process(ring: Ring) -> bool:
 def attached(ring: Ring) -> bool:
     """The whole command beside a server, each time with another question."""
     home = _home(ring)
-    ai = [AI, "--home", home, "--set", f"engine.threads={ring.threads}"]
     (user,) = json.loads(_said([AI, "--home", home, "users", "list", "--json"]))["items"]
     made = [AI, "--home", home, "keys", "create", "--user", user["name"], "--json"]
     key = json.loads(_said(made))["key"]
-    served = [*ai, "--set", "engine.gpu_layers=0", "serve", "--port", "0"]
+    served = [AI, "--home", home, "serve", "--port", "0"]
     numbers = count()
     with subprocess.Popen(served, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
@@ -262,9 +260,15 @@ def attached(ring: Ring) -> bool:
 
 
 def _home(ring: Ring) -> Path:
-    """A home in which the model is used."""
+    """A home in which the model is used; a server and its commands have the same settings."""
     home = ring.scratch / "home"
-    for words in (["init"], ["models", "add", str(ring.model)], ["models", "use", ring.model.stem]):
+    for words in (
+        ["init"],
+        ["models", "add", str(ring.model)],
+        ["models", "use", ring.model.stem],
+        ["config", "set", "engine.threads", str(ring.threads)],
+        ["config", "set", "engine.gpu_layers", "0"],
+    ):
         subprocess.run([AI, "--home", home, *words], check=True, capture_output=True)
     return home
 

@@ -112,10 +112,10 @@ class Served:
 
     def _refuse_mute(self, line: Line | None) -> None:
         """Unavailable where a process serves this home that cannot be talked with."""
-        if line is not None or not self._place.lock.exists():
+        if line is not None or (listener := self._place.read()) is None:
             return
         with claimed(self._place.lock) as is_free:
-            if is_free or (listener := self._place.read()) is None:
+            if is_free:
                 return
         message = f"process {listener.pid} of version {listener.version} serves this home, mute"
         raise Unavailable(message, hint=f"kill {listener.pid}   then: ai serve")

@@ -142,7 +142,8 @@ class Attached:
                 yield delta
         finally:
             read = sum(len(each.content.encode()) for each in messages) // _BYTES
-            self.spent(usage or Usage(read, 0, steps, 0.0, 0.0))
+            if steps:  # else nothing was read here, and whoever answers instead charges it
+                self.spent(usage or Usage(read, 0, steps, 0.0, 0.0))
 
     def _count(self, text: str) -> int:
         if self._own is None:
