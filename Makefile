@@ -51,6 +51,11 @@ clean:
 	rm -rf $(VENV) build dist companions/minilm/localai_minilm/model .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# GCC before 13.3 miscompiles llama.cpp's matrix tiles, and the first product of such a build crashes.
+AMX := $(shell grep -qs amx_int8 /proc/cpuinfo && echo -mno-amx-int8)
+%/.ready: export CFLAGS += $(AMX)
+%/.ready: export CXXFLAGS += $(AMX)
+
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'

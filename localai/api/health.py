@@ -15,9 +15,9 @@ from localai.rbac.permissions import Actor
 router = APIRouter(tags=["health"], default_response_class=Response)
 
 
-def _somebody(request: Request) -> Actor | None:
+async def _somebody(request: Request) -> Actor | None:
     """Whose key came with the request; None where none did."""
-    return caller(request) if has_key(request.headers) else None
+    return await caller(request) if has_key(request.headers) else None
 
 
 Anybody = Annotated[Actor | None, Depends(_somebody)]

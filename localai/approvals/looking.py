@@ -1,6 +1,6 @@
 """Lists of requests by what the clock says of them: reading them writes nothing."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -47,7 +47,7 @@ class Wanted:
     @property
     def given(self) -> dict[str, Any]:
         """The filters that are given."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def page(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from localai.approvals.action import Action
+from localai.approvals.action import Action, read
 from localai.approvals.render import describe
 from localai.core.errors import Conflict, Expired, LocalaiError, Pending, Rejected
 from localai.core.escape import visible
@@ -52,11 +52,11 @@ class Approval:
     decision_reason: str | None
     finished_at: str | None
     outcome: str | None
-    action: InitVar[Action]
+    action: InitVar[str]  # `Action.text`, which is read where a person is shown it
     replacing: InitVar[str | None] = None
     barred: InitVar[str | None] = None
 
-    def __post_init__(self, action: Action, replacing: str | None, barred: str | None) -> None:
+    def __post_init__(self, action: str, replacing: str | None, barred: str | None) -> None:
         """Keep these beside the record: they are shown, and are no part of its JSON."""
         object.__setattr__(self, "_action", action)
         object.__setattr__(self, "_replacing", replacing)
@@ -75,8 +75,7 @@ class Approval:
     @property
     def shown(self) -> tuple[str, ...]:
         """All that a person must see before deciding, in lines that are safe to print."""
-        action: Action = self._action  # type: ignore[attr-defined]
-        return tuple(describe(self, action))
+        return tuple(describe(self, read(self._action)))  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def preview(approval: Approval, proposal: Proposal) -> Approval:
         risk=proposal.risk.word,
         policy_rule=proposal.policy_rule,
         sandbox=proposal.action.sandbox,
-        action=proposal.action,
+        action=proposal.action.text,
         replacing=approval.replaces,
         barred=approval.may_not_approve,
         needed=proposal.needed,

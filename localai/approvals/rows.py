@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from localai.approvals.action import read
 from localai.approvals.records import Approval, Vote
 from localai.approvals.tables import approval_counts as c
 from localai.approvals.tables import approval_votes as v
@@ -183,11 +182,10 @@ def approvals_of(connection: sa.Connection, rows: Iterable[Any]) -> tuple[Approv
 
 def approval_of(row: Any, votes: Iterable[Vote]) -> Approval:
     """The record of a row with these votes."""
-    action = read(row.action)
     return Approval(
         id=row.id,
         tool_name=row.tool,
-        arguments=action.arguments,
+        arguments=json.loads(row.action)["arguments"],
         proposed_arguments=json.loads(row.proposed_arguments),
         action_sha256=row.action_sha256,
         risk=row.risk,
@@ -207,7 +205,7 @@ def approval_of(row: Any, votes: Iterable[Vote]) -> Approval:
         decision_reason=row.decision_reason,
         finished_at=rfc3339(row.finished_us),
         outcome=row.outcome,
-        action=action,
+        action=row.action,
         replacing=row.replaces,
         barred=(row.asked_by or row.user_id) if row.bars_asker else None,
     )

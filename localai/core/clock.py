@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from localai.core.errors import Invalid
@@ -21,6 +21,7 @@ _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+_REMEMBERED = 4096  # the same moments are shown again and again
 _LONGEST = 36_500 * 86_400  # beyond a hundred years, moments have no date
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -117,6 +118,7 @@ def moment(text: str) -> int:
     raise Invalid(f"{text!r} is not a moment", hint="write it as 2026-11-22T09:30:00Z")
 
 
+@lru_cache(_REMEMBERED)
 def rfc3339(microseconds: int | None) -> str | None:
     """A moment as RFC 3339 in UTC, `None` passing through."""
     if microseconds is None:

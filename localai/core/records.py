@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Generic, TypeVar
+from functools import cache
+from typing import Any, Generic, TypeVar
 
 from localai.core.errors import Invalid
 from localai.core.escape import is_hidden
@@ -43,9 +44,17 @@ def json_text(record: object, *, indent: int | None = None) -> str:
     )
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:
     # One level, because JSON comes back for the next: `asdict` copies all of it, and takes longer
     # than the rest of a list.
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
+    kind = type(value)
+    # mypy takes the hash of a type for that of its instances.
+    if (names := _field_names(kind)) is not None:  # type: ignore[arg-type]
+        return {name: getattr(value, name) for name in names}
     return str(value)
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...] | None:
+    """What a record of this kind has; None where it is no record."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None

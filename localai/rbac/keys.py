@@ -142,19 +142,35 @@ class Keys:
 
     def authenticate(self, text: str) -> Actor:
         """Whose key that is; Denied, and audited, for any that does not hold."""
+        if (known := self.known(text)) is not None:
+            return known
+        key_id, mac = self._read(text)
+        with self._database.read() as connection:
+            row = connection.execute(_BY_ID, {"id": key_id}).one_or_none()
+        if row is None or not hmac.compare_digest(mac, row.mac):
+            raise self._refusal(key_id, "unknown", "no such API key")
+        status = "disabled" if row.is_disabled else _status(row, self._clock.now_us())
+        if status != "live":
+            raise self._refusal(key_id, status, _REFUSALS[status])
+        return Actor(row.user_id, key=row.id)
+
+    def known(self, text: str) -> Actor | None:
+        """Whose key that is, from memory and in microseconds; None where `authenticate` must tell.
+
+        Denied for what is no key at all.
+        """
+        key_id, mac = self._read(text)
+        key = self._rbac.key(key_id)
+        # An unknown id costs as much as a wrong secret.
+        is_right = hmac.compare_digest(mac, key.mac if key else _NOBODY)
+        return Actor(key.user, key=key_id) if key and is_right else None
+
+    def _read(self, text: str) -> tuple[str, str]:
+        """The id of a key, and what its secret leads to; Denied for what has not its shape."""
         shape = _SHAPE.fullmatch(text.strip())
         if shape is None or zlib.crc32(shape[1].encode()) != int(shape[4], 16):
             raise Denied("that is not an API key of localai", hint="copy it once more, whole")
-        with self._database.read() as connection:
-            row = connection.execute(_BY_ID, {"id": shape[2]}).one_or_none()
-        # An unknown id costs as much as a wrong secret.
-        is_right = hmac.compare_digest(self._mac(shape[1]), row.mac if row else _NOBODY)
-        if row is None or not is_right:
-            raise self._refusal(shape[2], "unknown", "no such API key")
-        status = "disabled" if row.is_disabled else _status(row, self._clock.now_us())
-        if status != "live":
-            raise self._refusal(shape[2], status, _REFUSALS[status])
-        return Actor(row.user_id, key=row.id)
+        return shape[2], self._mac(shape[1])
 
     def _make(
         self,

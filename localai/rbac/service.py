@@ -15,7 +15,7 @@ from localai.core.metrics import CHECKS, ROLE_ASSIGNMENTS
 from localai.core.tally import Tally
 from localai.rbac.allowance import EVERYTHING, Allowance
 from localai.rbac.permissions import Actor, Role
-from localai.rbac.snapshot import Holder, Snapshot
+from localai.rbac.snapshot import Holder, LiveKey, Snapshot
 from localai.rbac.tables import user_roles, users
 
 _OPERATOR = sa.select(users.c.id).where(users.c.is_operator.is_(True))
@@ -65,6 +65,11 @@ class Rbac:
         """What the actor's key is for; everything where there is none, or none that holds."""
         key = self._snapshot.key(actor.key) if actor.key else None
         return EVERYTHING if key is None else key.allowance
+
+    def key(self, key: str) -> LiveKey | None:
+        """The API key of this id as it holds now; None where none does."""
+        found = self._snapshot.key(key)
+        return found if found and found.expires_us > self._clock.now_us() else None
 
     def holders(self, permission: str) -> frozenset[str]:
         """The users who hold the permission now."""

@@ -18,7 +18,11 @@ _HELD = (
     .outerjoin(user_roles, users.c.id == user_roles.c.user_id)
     .where(users.c.is_disabled.is_(False))
 )
-_KEYS = sa.select(api_keys).where(api_keys.c.revoked_us.is_(None))
+_KEYS = (
+    sa.select(api_keys)
+    .join(users)
+    .where(api_keys.c.revoked_us.is_(None), users.c.is_disabled.is_(False))
+)
 _CHANGES = "SELECT changes FROM rights"
 
 
@@ -37,9 +41,13 @@ class Holder:
 
 @dataclass(frozen=True)
 class LiveKey:
-    """A key that was not revoked; `permissions` None are all that its user holds."""
+    """A key that was not revoked, of a user who is not disabled.
+
+    `permissions` None are all that its user holds; `mac` is what its secret must lead to.
+    """
 
     user: str
+    mac: str
     permissions: frozenset[str] | None
     expires_us: int
     allowance: Allowance
@@ -66,7 +74,7 @@ class Snapshot:
         return frozenset(user for user, each in users.items() if permission in each.permissions)
 
     def key(self, key: str) -> LiveKey | None:
-        """The key, unless it is unknown or revoked; the clock is the caller's."""
+        """The key, unless nobody holds it any more; the clock is the caller's."""
         return self._current()[1].get(key)
 
     def _current(self) -> tuple[Mapping[str, Holder], Mapping[str, LiveKey]]:
@@ -99,6 +107,7 @@ def _live(rows: Any) -> Mapping[str, LiveKey]:
     return {
         row.id: LiveKey(
             row.user_id,
+            row.mac,
             None if row.permissions is None else frozenset(json.loads(row.permissions)),
             row.expires_us,
             allowance_in(row),

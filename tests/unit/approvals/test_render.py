@@ -45,7 +45,7 @@ def _approval(made: Action, reason: str | None = None, kind: str = "human") -> A
         decision_reason=None,
         finished_at=None,
         outcome=None,
-        action=made,
+        action=made.text,
     )
 
 

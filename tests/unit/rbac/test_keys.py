@@ -162,6 +162,24 @@ def test_a_revoked_key_is_refused_at_the_next_check(
         keys.revoke(operator, made.id)
 
 
+def test_memory_knows_the_keys_that_hold_and_no_other(
+    keys: Keys, operator: Actor, mina: str, people: Users
+) -> None:
+    """Whatever it does not know is for the database to tell."""
+    made, other = (keys.create(operator, mina, lifetime_s=DAY) for _ in range(2))
+    assert keys.known(made.key) == keys.authenticate(made.key)
+    body = made.key.rpartition("_")[0]
+    assert keys.known(_checked(body[:-1] + ("0" if body[-1] != "0" else "1"))) is None
+    assert keys.known(_checked(body.replace(made.id, "0" * 16))) is None
+    with pytest.raises(Denied, match="not an API key"):
+        keys.known("hello")
+    keys.revoke(operator, made.id)
+    assert keys.known(made.key) is None
+    assert keys.known(other.key) is not None
+    people.set_disabled(operator, mina, disabled=True)
+    assert keys.known(other.key) is None
+
+
 def test_a_rotated_key_overlaps_with_the_new_one(
     keys: Keys, operator: Actor, mina: str, clock: TurnableClock
 ) -> None:
