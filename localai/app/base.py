@@ -2,6 +2,7 @@
 
 import getpass
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,7 +50,7 @@ class Home:
     is_new: bool
 
 
-class Ground:
+class Ground(ABC):
     """What every room stands on: settings, the database, keys, the audit, people."""
 
     def __init__(
@@ -148,9 +149,9 @@ class Ground:
         stands_on = (self.database, self.audit, self.rbac, self.clock, pepper)
         return Keys(*stands_on, self._askable)
 
+    @abstractmethod
     def _askable(self, actor: "Actor") -> "Collection[str]":
         """What a key can be for, by the rooms above."""
-        raise NotImplementedError
 
     @cached_property
     def model_rights(self) -> "ModelRights":

@@ -10,6 +10,8 @@ import pytest
 from api_server import Server
 from pydantic import BaseModel
 
+pytestmark = pytest.mark.prove
+
 Looked = list[Any]
 
 
@@ -23,9 +25,6 @@ class Shop(BaseModel):
 def write_file(path: str, content: str) -> str:
     """Write a file."""
     return f"{path}: {content}"
-
-
-pytestmark = pytest.mark.prove
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from localai.core.errors import Conflict, Lost, Unavailable
 from localai.infer import resident
 from localai.infer.attached import Attached, methods
 from localai.infer.engine import Delta, Form, Message, Usage
+from localai.infer.meter import Meter
 from localai.infer.resident import Resident
 
 ASKED = [Message("user", "well?")]
@@ -317,3 +318,29 @@ def test_what_an_answer_cost_is_told_wherever_it_is_ended(
         answer.close()
     ((read, written),) = [(each.prompt_tokens, each.completion_tokens) for each in spent]
     assert (read, written) == (8, most)
+
+
+class Weighing(Speaker):
+    """One that ends with what the answer cost."""
+
+    def stream(self, messages: Sequence[Message], **_: object) -> Generator[Delta]:
+        """Its name, and seven tokens read."""
+        yield from super().stream(messages)
+        yield Delta("", usage=Usage(7, 0, len(self.name), 0.5, 0.5))
+
+
+def test_a_borrowed_answer_is_charged_to_whoever_asked(tmp_path: Path) -> None:
+    """What the other process counted; where that is gone before a word, whoever answers counts."""
+    may_say, told, heard = threading.Semaphore(2), list[str](), list[int]()
+    room = Resident(lambda *_: Weighing("ab", may_say, told), lambda _: 1)
+    meter = Meter()
+    with line_to(tmp_path / "line", methods(room, "somebody")) as line:
+        engine = Attached("ab", line, lambda: Speaker("ab", may_say, told), lambda _: None)
+        engine.spent = meter.beside(lambda _: None)
+        said = meter.metered(engine.stream(ASKED), heard.append)
+        assert [delta.text for delta in said] == ["a", "b", ""]
+        assert heard == [9]
+    may_say.release(2)
+    said = meter.metered(engine.stream(ASKED), heard.append)
+    assert [delta.text for delta in said] == ["a", "b"]
+    assert heard == [9, 0]
