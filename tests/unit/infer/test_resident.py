@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from lines import line_to
@@ -330,17 +331,39 @@ class Weighing(Speaker):
 
 
 def test_a_borrowed_answer_is_charged_to_whoever_asked(tmp_path: Path) -> None:
-    """What the other process counted; where that is gone before a word, whoever answers counts."""
-    may_say, told, heard = threading.Semaphore(2), list[str](), list[int]()
-    room = Resident(lambda *_: Weighing("ab", may_say, told), lambda _: 1)
-    meter = Meter()
+    """As the process counted it that gave it."""
+    room = Resident(lambda *_: Weighing("ab", threading.Semaphore(2), []), lambda _: 1)
+    heard: list[int] = []
     with line_to(tmp_path / "line", methods(room, "somebody")) as line:
-        engine = Attached("ab", line, lambda: Speaker("ab", may_say, told), lambda _: None)
+        engine = Attached("ab", line, _nobody, lambda _: None)
+        meter = Meter()
         engine.spent = meter.beside(lambda _: None)
         said = meter.metered(engine.stream(ASKED), heard.append)
         assert [delta.text for delta in said] == ["a", "b", ""]
-        assert heard == [9]
-    may_say.release(2)
-    said = meter.metered(engine.stream(ASKED), heard.append)
-    assert [delta.text for delta in said] == ["a", "b"]
-    assert heard == [9, 0]
+    assert heard == [9]
+
+
+def test_an_answer_that_another_process_never_began_is_charged_where_it_is_given(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """That process ended while it read the question."""
+    own, said, spent = Stage(), list[str](), list[Usage]()
+    own.may_say.release(2)
+    with line_to(tmp_path / "line", methods(stage.room, "somebody")) as line:
+        engine = Attached("ab", line, lambda: own.engine("ab"), lambda _: None)
+        engine.spent = spent.append
+        thread = threading.Thread(target=lambda: said.extend(_texts(engine)))
+        thread.start()
+        while stage.told[-1:] != ["ab:"]:
+            pass
+    stage.may_say.release(2)
+    thread.join(30)
+    assert (said, spent) == (["a", "b"], [])
+
+
+def _nobody() -> NoReturn:
+    raise AssertionError("the other process was there")
+
+
+def _texts(engine: Attached) -> list[str]:
+    return [delta.text for delta in engine.stream(ASKED)]
