@@ -12,29 +12,24 @@ import pytest
 from rag_home import WRITER, Room, room
 
 from localai.rag import store
-from localai.rag.evaluate import read
 from localai.rag.fusion import Fusion
 from localai.rag.index import Search
 from localai.rag.store import Store
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "golden"
-SETS = ("questions", "mixed", "cross")
-# A page that nobody has judged is left out: it may answer as well, and would count as wrong.
-JUDGED = {
-    path for name in SETS for each in read(GOLDEN / f"{name}.jsonl") for path in each.relevant
-}
-DOCUMENTS = [GOLDEN / "corpus", *sorted(JUDGED)]
+DOCUMENTS = [GOLDEN / "corpus", GOLDEN / "pages"]
 SOURCES = [ROOT / "localai" / room for room in ("agent", "core", "infer", "rag", "rbac")]
 # nDCG@10 that each set and language must reach.
 FLOORS = {
-    "questions": {"en": 0.89, "ko": 0.87},
-    "mixed": {"en": 0.88, "ko": 0.77},
-    "cross": {"en": 0.53, "ko": 0.46},
+    "questions": {"en": 0.89, "ko": 0.88},
+    "mixed": {"en": 0.89, "ko": 0.79},
+    "cross": {"en": 0.56, "ko": 0.47},
     "code": {"en": 0.82},
 }
-# How far fused rankings may lie under the better of words alone and meaning alone.
-TOLERANCE = 0.03
+# How far fused rankings may lie under the better of words alone and meaning alone. Code is that of
+# today, which moves them a little.
+TOLERANCES = {"questions": 0.02, "mixed": 0.02, "code": 0.03}
 
 Means = dict[str, float]
 
@@ -87,13 +82,13 @@ def test_documents_are_found_as_well_as_they_were(indexed: Room, name: str) -> N
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("name", ["questions", "mixed", "code"])
+@pytest.mark.parametrize("name", TOLERANCES)
 def test_two_rankings_are_never_much_worse_than_the_better_one(indexed: Room, name: str) -> None:
     """In a collection of both languages, for each of them."""
     fused, words, meaning = (each(indexed, name) for each in (measured, by_words, by_meaning))
     worse = {
         language: (mean, words[language], meaning[language])
         for language, mean in fused.items()
-        if mean < max(words[language], meaning[language]) - TOLERANCE
+        if mean < max(words[language], meaning[language]) - TOLERANCES[name]
     }
     assert worse == {}
