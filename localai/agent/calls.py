@@ -7,18 +7,21 @@ mistake; only an interrupt ends the turn.
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from localai.agent import window
 from localai.agent.events import Called
 from localai.agent.history import History, Turn
-from localai.agent.runner import Runner, ToolOutcome
 from localai.agent.turn import MOST_ALIKE, Progress, Proposed
-from localai.approvals.gate import Gate
 from localai.approvals.policy import Leave
 from localai.approvals.records import Waiting
 from localai.core.errors import Denied, LocalaiError
 from localai.infer.engine import Engine
 from localai.rbac.permissions import Actor
+
+if TYPE_CHECKING:
+    from localai.agent.runner import Runner, ToolOutcome
+    from localai.approvals.gate import Gate
 
 _USUAL_RESULT = 8_000  # tokens of a result, where a model does not say how much it can read
 
@@ -26,17 +29,19 @@ _USUAL_RESULT = 8_000  # tokens of a result, where a model does not say how much
 class Calls:
     """The calls of one home's conversations."""
 
-    def __init__(self, history: History, runner: Runner) -> None:
+    def __init__(self, history: History, runner: "Callable[[], Runner]") -> None:
         self._history = history
         self._runner = runner
 
-    def settle(self, actor: Actor, turn: Progress, gate: Gate, engine: Engine) -> Iterator[Called]:
+    def settle(
+        self, actor: Actor, turn: Progress, gate: "Gate", engine: Engine
+    ) -> Iterator[Called]:
         """Take up the requests that waited when the conversation was left."""
         for waiting in self._history.read(actor, turn.session).turns:
             if waiting.content is not None or waiting.approval_id is None:
                 continue
             name, approval = waiting.tool_name or "", waiting.approval_id
-            called = self._outcome(name, "", partial(self._runner.settle, actor, approval, gate))
+            called = self._outcome(name, "", partial(self._runner().settle, actor, approval, gate))
             if called.pending is None:
                 called = replace(called, text=self._clipped(turn, called.text, engine))
                 self._history.answer(actor, turn.session, waiting.seq, called.text)
@@ -49,7 +54,7 @@ class Calls:
         turn: Progress,
         proposed: Proposed,
         leave: Leave,
-        gate: Gate,
+        gate: "Gate",
         engine: Engine,
     ) -> Called:
         """Run what the model proposes, as far as it may, and keep the answer."""
@@ -57,14 +62,13 @@ class Calls:
         told = asdict(receipt) if receipt else None
         agent = actor.agent(turn.session)
         answer = Turn(0, "tool", "interrupted", tool_call_id=call.id, tool_name=call.name)
+        runner = self._runner()
 
-        def run() -> ToolOutcome:
+        def run() -> "ToolOutcome":
             if turn.is_repeated(call):
                 message = f"{call.name} was called {MOST_ALIKE} times with the same arguments"
                 raise Denied(message, hint="answer, or call it with others")
-            return self._runner.run(
-                agent, call.name, call.arguments, gate, receipt=told, leave=leave
-            )
+            return runner.run(agent, call.name, call.arguments, gate, receipt=told, leave=leave)
 
         try:
             called = self._outcome(call.name, call.arguments, run)
@@ -92,7 +96,7 @@ class Calls:
         turn.take(engine.count(shorter))
         return shorter
 
-    def _outcome(self, name: str, arguments: str, run: Callable[[], ToolOutcome]) -> Called:
+    def _outcome(self, name: str, arguments: str, run: "Callable[[], ToolOutcome]") -> Called:
         """Run, turning every refusal and mistake into words for the model."""
         try:
             outcome = run()

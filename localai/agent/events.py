@@ -1,10 +1,12 @@
 """What happens in a turn of a conversation, as it is shown."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from localai.infer.engine import Usage
-from localai.rag.records import Passage
+
+if TYPE_CHECKING:
+    from localai.rag.records import Passage
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Found:
 
     question: str
     collection: str
-    passages: tuple[Passage, ...]
+    passages: "tuple[Passage, ...]"
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class ChatResult:
 class GroundedResult(ChatResult):
     """A turn over documents that is over, with the passages that it cites."""
 
-    passages: tuple[Passage, ...]
+    passages: "tuple[Passage, ...]"
 
 
 Event = Said | Thought | Calling | Called | Stopped | Dropped | Untold | Found | ChatResult

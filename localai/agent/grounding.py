@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from localai.agent.events import Found
 from localai.infer.engine import Engine, Message, Sampling
-from localai.rag.prompt import asked
+from localai.rag.prompt import RULES, asked
 from localai.rag.records import Passage
 from localai.rag.sparse import tokens
 
@@ -31,13 +31,19 @@ class Documents:
     collection: str
     find: Callable[[str], Sequence[Passage]]
 
+    def look_up(self, question: str, earlier: Sequence[Message], engine: Engine) -> Found:
+        """The passages for a question that may lean on what was said `earlier`."""
+        alone = standalone(question, earlier, engine) if earlier else question
+        return Found(alone, self.collection, tuple(self.find(alone)))
 
-def look_up(
-    documents: Documents, question: str, earlier: Sequence[Message], engine: Engine
-) -> Found:
-    """The passages for a question that may lean on what was said `earlier`."""
-    alone = standalone(question, earlier, engine) if earlier else question
-    return Found(alone, documents.collection, tuple(documents.find(alone)))
+    def asked(
+        self, prompt: str, messages: Sequence[Message], passages: Sequence[Passage]
+    ) -> tuple[str, list[Message]]:
+        """The instructions and the messages, the last question of which is over the passages."""
+        last = max(n for n, message in enumerate(messages) if message.role == "user")
+        question = messages[last]
+        over = replace(question, content=asked(passages, question.content))
+        return f"{prompt}\n\n{RULES}", [*messages[:last], over, *messages[last + 1 :]]
 
 
 def standalone(question: str, earlier: Sequence[Message], engine: Engine) -> str:
@@ -47,14 +53,6 @@ def standalone(question: str, earlier: Sequence[Message], engine: Engine) -> str
     written = " ".join("".join(delta.text for delta in deltas).split())
     said = [message.content for message in earlier if message.role in {"user", "assistant"}]
     return written if _is_faithful(written, question, said) else question
-
-
-def grounded(messages: Sequence[Message], passages: Sequence[Passage]) -> list[Message]:
-    """The messages, the last question of which is asked over the passages."""
-    last = max(n for n, message in enumerate(messages) if message.role == "user")
-    question = messages[last]
-    over = replace(question, content=asked(passages, question.content))
-    return [*messages[:last], over, *messages[last + 1 :]]
 
 
 def _is_faithful(written: str, question: str, said: Sequence[str]) -> bool:

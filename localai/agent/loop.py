@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from localai.agent import window
 from localai.agent.calls import Calls
@@ -22,12 +24,9 @@ from localai.agent.events import (
     Thought,
     Untold,
 )
-from localai.agent.grounding import grounded, look_up
 from localai.agent.history import History, Turn
 from localai.agent.repair import mended
-from localai.agent.runner import Runner
 from localai.agent.turn import Budget, Progress, Proposed, Request
-from localai.approvals.gate import Gate
 from localai.core import log
 from localai.core.measure import Measures, operation
 from localai.core.metrics import REMOVED_CITATIONS
@@ -41,8 +40,11 @@ from localai.infer.engine import (
 )
 from localai.infer.library import STARTER, STARTER_TOOLS
 from localai.rag.citations import Citations, numbers
-from localai.rag.prompt import RULES
 from localai.rbac.permissions import Actor
+
+if TYPE_CHECKING:
+    from localai.agent.runner import Runner
+    from localai.approvals.gate import Gate
 
 SYSTEM = (
     "You are localai, an assistant that runs on the user's own machine. "
@@ -60,12 +62,16 @@ _LEAST_ROOM = 128  # tokens for one more call and a little of its result
 
 
 class Agent:
-    """Conversations between a user, a model and the tools."""
+    """Conversations between a user, a model and the tools, in one workspace.
 
-    def __init__(
+    `runner` gives what runs the tools, which a turn that calls none does without.
+    """
+
+    def __init__(  # noqa: PLR0913 - a room is handed all that it needs
         self,
         history: History,
-        runner: Runner,
+        runner: "Callable[[], Runner]",
+        workspace: Path,
         require: Callable[[Actor, str], None],
         measures: Measures,
         budget: Budget | None = None,
@@ -73,11 +79,14 @@ class Agent:
         self._budget = budget or Budget()
         self._history = history
         self._runner = runner
+        self._workspace = workspace
         self._calls = Calls(history, runner)
         self._require = require
         self._measures = measures
 
-    def chat(self, actor: Actor, request: Request, engine: Engine, gate: Gate) -> Generator[Event]:
+    def chat(
+        self, actor: Actor, request: Request, engine: Engine, gate: "Gate"
+    ) -> Generator[Event]:
         """Answer, yielding events; the last is the ChatResult.
 
         Closing the iterator midway keeps what was said. A request that waits for a person ends
@@ -90,7 +99,7 @@ class Agent:
             yield from log.steps_about(self._turn(actor, turn, request, engine, gate), session)
 
     def _turn(
-        self, actor: Actor, turn: Progress, request: Request, engine: Engine, gate: Gate
+        self, actor: Actor, turn: Progress, request: Request, engine: Engine, gate: "Gate"
     ) -> Generator[Event]:
         session = turn.session
         yield from self._calls.settle(actor, turn, gate, engine)
@@ -131,7 +140,7 @@ class Agent:
         self._require(actor, "chat:use")
         if prefix is not None:
             return self._history.find(actor, prefix)
-        return self._history.begin(actor, text or "", str(self._runner.workspace))
+        return self._history.begin(actor, text or "", str(self._workspace))
 
     def _look_up(
         self, actor: Actor, turn: Progress, request: Request, engine: Engine
@@ -141,9 +150,9 @@ class Agent:
             return
         earlier, _ = self._messages(actor, turn, request, (), engine)
         said = earlier if len(earlier) > 1 else ()
-        turn.found = look_up(request.documents, request.text, said, engine)
+        turn.found = request.documents.look_up(request.text, said, engine)
         if any(passage.trust != "trusted" for passage in turn.passages):
-            self._runner.lead(turn.session)
+            self._runner().lead(turn.session)
         yield turn.found
 
     def _tools(
@@ -152,7 +161,7 @@ class Agent:
         """What the model is told of the tools; it is said once where that is not all."""
         if turn.stopped is not None or not _is_acting(request, engine):
             return ()
-        there = self._runner.specs(actor, request.leave)
+        there = self._runner().specs(actor, request.leave)
         if engine.name == STARTER:
             return tuple(tool for tool in there if tool.name in STARTER_TOOLS)
         tools = window.told(there, engine.context, engine.count)
@@ -229,8 +238,8 @@ class Agent:
         if request.shape:
             prompt = f"{prompt} {AS_JSON}{json.dumps(request.shape.schema, ensure_ascii=False)}"
         said = list(_answered(self._history.read(actor, turn.session).turns))
-        if turn.passages:
-            prompt, said = f"{prompt}\n\n{RULES}", grounded(said, turn.passages)
+        if request.documents and turn.passages:
+            prompt, said = request.documents.asked(prompt, said, turn.passages)
         if not engine.context:
             return [Message("system", prompt), *said], 0
         fixed = engine.count("\n".join([prompt, *(json.dumps(tool.described) for tool in tools)]))

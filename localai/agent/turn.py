@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from localai.agent.events import Called, Found
-from localai.agent.grounding import Documents
 from localai.approvals.policy import USUAL, Leave
 from localai.infer.engine import DEFAULT_SAMPLING, Sampling, ToolCall, Usage
 from localai.infer.receipt import Receipt
-from localai.rag.records import Passage
+
+if TYPE_CHECKING:
+    from localai.agent.grounding import Documents
+    from localai.rag.records import Passage
 
 MOST_ALIKE = 2  # calls with the same words in a turn; a third one is not run
 
@@ -50,7 +53,7 @@ class Request:
     route: str = "chat"
     shape: Shape | None = None
     thinks: bool | None = None
-    documents: Documents | None = None
+    documents: "Documents | None" = None
     leave: Leave = USUAL
 
 
@@ -69,7 +72,7 @@ class Progress:
     stopped: str | None = None
 
     @property
-    def passages(self) -> tuple[Passage, ...]:
+    def passages(self) -> "tuple[Passage, ...]":
         """What was found for the question."""
         return self.found.passages if self.found else ()
 

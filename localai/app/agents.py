@@ -195,7 +195,11 @@ class WithAgents(WithModels):
         from localai.agent.turn import Budget
 
         budget = Budget(self.settings[keys.AGENT_STEPS], self.settings[keys.AGENT_TOKENS])
-        return Agent(self.history, self.runner, self.rbac.require, self.tally, budget)
+        for switch in keys.PROTECTING:  # refused also where no tool comes to be called
+            self._is_on(switch)
+        runner = lambda: self.runner  # noqa: E731 - built when tools are told of or called
+        require = self.rbac.require
+        return Agent(self.history, runner, self.workspace, require, self.tally, budget)
 
     def serve_mcp(
         self,

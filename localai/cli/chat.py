@@ -15,8 +15,6 @@ from localai.cli.answer import Thoughts, answer
 from localai.cli.call import Call, Json, is_terminal, noun
 from localai.cli.console import linked, note, print_json
 from localai.cli.exits import report
-from localai.cli.inline import person
-from localai.cli.repl import Repl
 from localai.core.errors import Invalid, Pending
 from localai.core.records import json_text
 
@@ -110,11 +108,16 @@ def chat(
     if text is None and is_terminal():
         speaking.load(speaking.role or "chat")
         call.app.send_in_background()
+        from localai.cli.repl import Repl
+
         Repl(call.app.directories.data / "chat_history").run(speaking.turn)
 
 
 class Speaking:
-    """A conversation at the terminal: one session, turn after turn, each with its model."""
+    """A conversation at the terminal: one session, turn after turn, each with its model.
+
+    It is the gate of its own calls.
+    """
 
     def __init__(
         self,
@@ -139,7 +142,6 @@ class Speaking:
         # Half a JSON document is none: it is shown when it is whole.
         self._is_data = options["schema"] is not None
         self._shown = answer(is_json=call.is_json or self._is_data)
-        self._gate = call.app.gate(call.actor, self._ask if is_terminal() else None)
 
     @property
     def is_waiting(self) -> bool:
@@ -180,7 +182,14 @@ class Speaking:
                 raise told
             raise Exit(report(told, []))  # the result is the one document on standard output
 
+    def decide(self, approval: "Approval") -> "Approval":
+        """Bring a request to its decision, here or at another terminal; as a Gate."""
+        gate = self._call.app.gate(self._call.actor, self._ask if is_terminal() else None)
+        return gate.decide(approval)
+
     def _ask(self, approval: "Approval") -> "Reply":
+        from localai.cli.inline import person
+
         self._shown.rest()
         return person(self._call, approval)
 
@@ -192,7 +201,7 @@ class Speaking:
         request = app.request(text, session=self._session, route=route, **self._options)
         self._session = app.agent.session(actor, self._session, text)
         request = replace(request, session=self._session)
-        events = app.agent.chat(actor, request, engine, self._gate)
+        events = app.agent.chat(actor, request, engine, self)
         with closing(events), self._shown as shown, Thoughts() as thoughts:
             for event in events:
                 if event.kind == "thought":

@@ -101,6 +101,7 @@ def test_a_tool_is_called_so_often_and_no_more(ai: Ai) -> None:
     refused = ai(*call, **off)
     assert refused.code == 3
     assert "strict mode refuses rate_limits.enabled = false" in refused.err
+    assert ai("chat", "--no-tools", "hi", **off).err.endswith(refused.err)
     checks = {each["name"]: each for each in ai("doctor", "--json", **off).json["checks"]}
     assert checks["protection"]["status"] == "failed"
     relaxed = {"LOCALAI_RATE_LIMITS_ENABLED": "false"}

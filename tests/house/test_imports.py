@@ -105,6 +105,7 @@ DEFERRED = {
     "app/governance.py": "builds each room on first touch",
     "app/models.py": "builds each room on first touch",
     "cli/answer.py": "Markdown is rendered on terminals alone, and few models think",
+    "cli/chat.py": "a person is asked, or given lines to write, at terminals alone",
     "cli/console.py": "tables are drawn where there are any",
     "cli/approvals.py": "what redraws the screen is loaded when somebody watches",
     "cli/demo.py": "the demo's room is loaded when the demo runs",
@@ -222,6 +223,35 @@ def test_an_answer_in_a_pipe_loads_neither_pydantic_nor_rich(initialised: Path) 
     """Neither does anything for it, and each costs as much as reading a short question."""
     loaded = _loaded("chat", "--temperature", "0", "--max-tokens", "1", "hi", home=initialised)
     assert loaded & {"pydantic", "rich", "pynvml"} == set()
+
+
+def test_an_answer_without_tools_loads_none(initialised: Path) -> None:
+    """Nor what asks about their calls, nor what looks things up in documents."""
+    loaded = _loaded("chat", "--no-tools", "--max-tokens", "1", "hi", home=initialised)
+    rooms = ("agent.builtin", "agent.runner", "agent.grounding", "approvals.service", "rag.records")
+    assert "localai.agent.loop" in loaded
+    assert loaded & {f"localai.{room}" for room in rooms} == set()
+
+
+def test_what_was_loaded_is_not_looked_through_for_garbage_at_the_end(initialised: Path) -> None:
+    """It costs more than a list does, and the system takes everything back anyway."""
+    script = (
+        "import atexit, gc\n"
+        "def told() -> None:\n"
+        "    print(gc.get_freeze_count(), len(gc.get_objects()))\n"
+        "atexit.register(told)\n"  # what is registered first is called last
+        "from localai.cli.main import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "approvals", "list"],
+        env={**_unmeasured(), "LOCALAI_HOME": str(initialised)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *_, kept, looked_through = ended.stdout.split()
+    assert int(looked_through) < int(kept) / 100
 
 
 @pytest.mark.parametrize("library", WRAPPED)
