@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from localai.core.errors import Lost
 from localai.core.line.client import Line
@@ -21,7 +21,9 @@ from localai.infer.engine import (
     ToolSpec,
     Usage,
 )
-from localai.infer.resident import Resident
+
+if TYPE_CHECKING:
+    from localai.infer.resident import Resident
 
 _LOAD: Final = "model.load"
 _COUNT: Final = "model.count"
@@ -164,7 +166,7 @@ class Attached:
 
 
 def methods(
-    resident: Resident, actor: object, settings: Callable[[], str] = str
+    resident: "Resident", actor: object, settings: Callable[[], str] = str
 ) -> Mapping[str, Method]:
     """What a process answers that keeps a model, under these settings."""
 

@@ -1,11 +1,13 @@
 """The tool that finds what was said in the user's earlier conversations."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from localai.agent.builtin.rooms import Rooms, clipped, who
-from localai.agent.search import Found
 from localai.agent.tools import ByItself, Context, Tool, ToolResult
 from localai.rbac.permissions import Risk
+
+if TYPE_CHECKING:
+    from localai.agent.search import Found
 
 MAX_FOUND = 10
 _OWN = ByItself("in localai itself, which reads this user's conversations alone")
@@ -36,5 +38,5 @@ def tools(rooms: Rooms) -> tuple[Tool, ...]:
     )
 
 
-def _shown(found: Found) -> str:
+def _shown(found: "Found") -> str:
     return f"{found.at[:10]} {found.session[:8]} {found.title!r}, {found.role}: {found.snippet}"

@@ -1,12 +1,15 @@
 """The tool that looks things up in the documents of this home."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from localai.agent.builtin.rooms import Rooms, clipped, who
 from localai.agent.tools import ByItself, Context, Tool, ToolResult
-from localai.rag.records import Passage
 from localai.rbac.permissions import Risk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from localai.rag.records import Passage
 
 _IN_DOCUMENTS = ByItself("in localai itself, which reads its index of documents")
 
@@ -40,11 +43,11 @@ def tools(rooms: Rooms) -> tuple[Tool, ...]:
     )
 
 
-def _shown(passage: Passage) -> str:
+def _shown(passage: "Passage") -> str:
     mark = " (untrusted)" if passage.trust == "untrusted" else ""
     return f"[{passage.n}] {passage.source} {passage.location}{mark}\n{passage.text}"
 
 
-def _counted(passages: Sequence[Passage]) -> str:
+def _counted(passages: "Sequence[Passage]") -> str:
     sources = len({passage.source for passage in passages})
     return f"{len(passages)} passages of {sources} sources"

@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from localai.agent.search import Found
 from localai.agent.tools import Context
 from localai.core.errors import Denied
-from localai.infer.library import Model
-from localai.rag.records import Passage
 from localai.rbac.permissions import Actor
 
 if TYPE_CHECKING:
+    from localai.agent.search import Found
     from localai.core.web import Fetched
+    from localai.infer.library import Model
+    from localai.rag.records import Passage
 
 MAX_TEXT = 65_536
 
@@ -21,7 +21,7 @@ MAX_TEXT = 65_536
 class Recalled:
     """What was said in conversations; `is_foreign` where a stranger's text was read in one."""
 
-    found: Sequence[Found]
+    found: "Sequence[Found]"
     is_foreign: bool
 
 
@@ -38,9 +38,9 @@ class Rooms:
 
     fetch: Callable[[str], "Fetched"]
     part: Callable[[str, int, float], "Fetched"]
-    look_up: Callable[[Actor, str, str, int], Sequence[Passage]]
+    look_up: "Callable[[Actor, str, str, int], Sequence[Passage]]"
     recall: Callable[[Actor, str, int], Recalled]
-    models: Callable[[Actor], Sequence[Model]]
+    models: "Callable[[Actor], Sequence[Model]]"
     answering: Callable[[Actor, str], str | None]
     choose: Callable[[Actor, str, str], str]
 
