@@ -5,7 +5,7 @@ import gc
 import sys
 
 # What imports allocate stays: looking for garbage meanwhile costs a tenth of the start.
-gc.set_threshold(100_000, 20, 100)
+gc.set_threshold(200_000, 20, 100)
 # At the end the system takes all memory back at once: looking for garbage first costs 100 ms.
 atexit.register(gc.freeze)
 
