@@ -33,8 +33,8 @@ from localai.rag.index import (
     Point,
     Search,
     alone,
-    candidate,
     destroy,
+    is_directed,
     kept_payload,
     plain,
     unfinished,
@@ -76,10 +76,11 @@ class _ClientIndex:
         if search.dense is None:
             [found] = self._rankings(search, search.limit)
             return [Hit(point.score, plain(point.payload)) for point in found]
-        words, meaning = (
-            list(map(_candidate, each)) for each in self._rankings(search, CANDIDATES)
-        )
-        return fused(words, meaning, search.fusion)[: search.limit]
+        rankings = self._rankings(search, CANDIDATES)
+        payloads = {str(point.id): plain(point.payload) for each in rankings for point in each}
+        words, meaning = (list(map(_candidate, each)) for each in rankings)
+        best = fused(words, meaning, search.fusion)[: search.limit]
+        return [Hit(score, payloads[id_]) for id_, score in best]
 
     def _rankings(self, search: Search, limit: int) -> list[list[models.ScoredPoint]]:
         """What words found and, where the question has a direction, what that found."""
@@ -318,7 +319,7 @@ def _requests(search: Search, limit: int) -> list[models.QueryRequest]:
 
 
 def _candidate(point: models.ScoredPoint) -> Candidate:
-    return candidate(str(point.id), point.score, point.payload)
+    return Candidate(str(point.id), point.score, is_read=is_directed(point.payload))
 
 
 @contextmanager

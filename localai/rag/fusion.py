@@ -33,27 +33,26 @@ class Candidate:
 
     id: str
     score: float
-    payload: dict[str, Any]
     is_read: bool
 
 
 def fused(
     by_words: Sequence[Candidate], by_meaning: Sequence[Candidate], fusion: Fusion
-) -> list[Hit]:
-    """The candidates of both rankings, each once, best first.
+) -> list[tuple[str, float]]:
+    """The candidates of both rankings, each once with its score, best first.
 
     A passage that the embedding model cannot read gets what the farthest candidate gets.
     """
     words = _shares(by_words, 0.0)
     farthest = min((each.score for each in by_meaning), default=0.0)
     meaning = _shares(by_meaning, farthest)
-    hits = []
+    scored = []
     for each in {each.id: each for each in (*by_words, *by_meaning)}.values():
         nearness = 0.0 if each.is_read else _LEAST
         if each.id in meaning:
             nearness = _LEAST + (1 - _LEAST) * meaning[each.id]
-        hits.append(Hit(words.get(each.id, 0.0) + fusion.meaning * nearness, each.payload))
-    return sorted(hits, key=lambda hit: -hit.score)
+        scored.append((each.id, words.get(each.id, 0.0) + fusion.meaning * nearness))
+    return sorted(scored, key=lambda pair: -pair[1])
 
 
 def _shares(ranking: Sequence[Candidate], least: float) -> dict[str, float]:

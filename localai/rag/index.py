@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from localai.core.errors import Conflict, Unavailable
-from localai.rag.fusion import Candidate, Fusion, Hit
+from localai.rag.fusion import Fusion, Hit
 from localai.rag.kept import KEPT_S
 from localai.rag.sparse import Sparse
 
@@ -62,10 +62,9 @@ def kept_payload(point: Point) -> dict[str, Any]:
     return point.payload | {_DIRECTED: point.dense is not None}
 
 
-def candidate(id_: str, score: float, payload: dict[str, Any] | None) -> Candidate:
-    """A stored point as one ranking found it."""
-    is_read = bool((payload or {}).get(_DIRECTED))
-    return Candidate(id_, score, plain(payload), is_read=is_read)
+def is_directed(payload: dict[str, Any] | None) -> bool:
+    """Whether the mark of a stored payload says that the point has a dense vector."""
+    return bool((payload or {}).get(_DIRECTED))
 
 
 def plain(payload: dict[str, Any] | None) -> dict[str, Any]:
