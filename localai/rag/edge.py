@@ -2,7 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,10 @@ _BY_FILE = edge.UpdateOperation.create_field_index(
     "file", edge.KeywordIndexParams(memory=edge.Memory.Cold)
 )
 _NOTHING = edge.UpdateOperation.delete_points([])
+# Points are stored so many at a time, and the index let go of when that took long already: what
+# follows, the disk, takes as long again.
+_SLICE = 256
+_ENOUGH_S = 0.1
 
 
 class EdgeIndex:
@@ -85,8 +91,13 @@ class EdgeIndex:
         destroy(self._folder)
 
     def write(self, points: Sequence[Point]) -> None:
-        """Store the points, on disk when this returns; an id that is there is replaced."""
-        self._update(edge.UpdateOperation.upsert_points([_point(each) for each in points]))
+        """Store the points, on disk when this returns; an id that is there is replaced.
+
+        Where it takes long, others have their turn meanwhile.
+        """
+        made = [_point(each) for each in points]
+        slices = [made[start : start + _SLICE] for start in range(0, len(made), _SLICE)]
+        self._update([edge.UpdateOperation.upsert_points(each) for each in slices])
         self._unsealed += len(points)
         if self._unsealed >= _SEALED_AT:
             self._seal()
@@ -94,22 +105,28 @@ class EdgeIndex:
     def forget(self, files: Sequence[str], *, keep: Sequence[str] = ()) -> None:
         """Remove the files' points, but not those of a version to keep."""
         which = edge.Filter(must=[_among("file", files)], must_not=[_among("version", keep)])
-        self._update(edge.UpdateOperation.delete_points_by_filter(which))
+        self._update([edge.UpdateOperation.delete_points_by_filter(which)])
 
     def search(self, search: Search) -> list[Hit]:
         """The best points first."""
         by_words = edge.Query.Nearest(_sparse(search.sparse), using=SPARSE)
         with self._kept.lent(is_kept=True) as shard, _translated():
             if search.dense is None:
-                found = shard.query(_request(by_words, search, search.limit, with_payload=True))
+                found = shard.query(_request(by_words, search, search.limit, is_whole=True))
                 return [Hit(point.score, plain(point.payload)) for point in found]
             by_meaning = edge.Query.Nearest(list(search.dense), using=DENSE)
-            # Reading 200 payloads took twice as long as finding them; a vector is there already.
-            words = shard.query(_request(by_words, search, CANDIDATES, with_vector=[DENSE]))
-            meaning = shard.query(_request(by_meaning, search, CANDIDATES))
+            # Only what is shown is read whole: reading 200 payloads took longer than finding them.
+            words, meaning = (
+                {
+                    str(point.id): point.score
+                    for point in shard.query(_request(leg, search, CANDIDATES))
+                }
+                for leg in (by_words, by_meaning)
+            )
+            unread = _undirected(shard, words.keys() - meaning.keys())
             best = fused(
-                [_candidate(point, is_read=DENSE in (point.vector or ())) for point in words],
-                [_candidate(point, is_read=True) for point in meaning],
+                [Candidate(id_, score, id_ not in unread) for id_, score in words.items()],
+                [Candidate(id_, score, is_read=True) for id_, score in meaning.items()],
                 search.fusion,
             )[: search.limit]
             payloads = _payloads(shard, [id_ for id_, _ in best])
@@ -133,12 +150,16 @@ class EdgeIndex:
             found, _ = shard.scroll(wanted)
         return [_stored(each) for each in found if str(each.id) != after][:limit]
 
-    def _update(self, operation: edge.UpdateOperation) -> None:
-        with self._kept.lent(is_kept=False) as shard, _translated():
-            shard.update(operation)
-            # The last entry of the log is done again at every opening; this one costs nothing.
-            shard.update(_NOTHING)
-            shard.flush()  # closing does so too, and is silent where it fails
+    def _update(self, operations: Sequence[edge.UpdateOperation]) -> None:
+        left = deque(operations)
+        while left:
+            with self._kept.lent(is_kept=False) as shard, _translated():
+                enough = time.monotonic() + _ENOUGH_S
+                while left and time.monotonic() < enough:
+                    shard.update(left.popleft())
+                # The last entry of the log is done again at every opening; this one costs nothing.
+                shard.update(_NOTHING)
+                shard.flush()  # closing does so too, and is silent where it fails
 
     def _seal(self) -> None:
         """Seal what is to be sealed, after others had their turn; it may as well be done later."""
@@ -191,13 +212,20 @@ def _among(key: str, values: Sequence[str]) -> edge.FieldCondition:
     return edge.FieldCondition(key=key, match=edge.MatchAny(list(values)))
 
 
-def _request(query: edge.Query, search: Search, limit: int, **wanted: Any) -> edge.QueryRequest:
+def _request(
+    query: edge.Query, search: Search, limit: int, *, is_whole: bool = False
+) -> edge.QueryRequest:
     which = None if search.root is None else edge.Filter(must=[_among("root", [search.root])])
-    return edge.QueryRequest(limit=limit, query=query, filter=which, **wanted)
+    return edge.QueryRequest(limit=limit, query=query, filter=which, with_payload=is_whole)
 
 
-def _candidate(point: edge.ScoredPoint, *, is_read: bool) -> Candidate:
-    return Candidate(str(point.id), point.score, is_read)
+def _undirected(shard: edge.EdgeShard, ids: Collection[str]) -> set[str]:
+    """Those of the points that have no dense vector."""
+    which = edge.Filter(
+        must=[edge.HasIdCondition({*ids})], must_not=[edge.HasVectorCondition(DENSE)]
+    )
+    found, _ = shard.scroll(edge.ScrollRequest(limit=len(ids), filter=which, with_payload=False))
+    return {str(each.id) for each in found}
 
 
 def _payloads(shard: edge.EdgeShard, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
