@@ -40,6 +40,8 @@ _BY_FILE = edge.UpdateOperation.create_field_index(
     "file", edge.KeywordIndexParams(memory=edge.Memory.Cold)
 )
 _NOTHING = edge.UpdateOperation.delete_points([])
+# Where those that are to be sealed are meanwhile.
+_ASIDE = "sealing"
 # Points are stored so many at a time, and the index let go of when that took long already: what
 # follows, the disk, takes as long again.
 _SLICE = 256
@@ -52,7 +54,9 @@ class EdgeIndex:
     def __init__(self, folder: Path, kept_s: float = KEPT_S) -> None:
         self._folder = folder
         self._kept = Kept(self._open, kept_s)
-        self._unsealed = _SEALED_AT  # nobody knows what runs before this one left
+        # Nobody knows what runs before this one left.
+        self._unsealed = _SEALED_AT
+        self._is_thinned = True
 
     def create(self, dim: int) -> None:
         """Make the shard beside its place and move it there, so that it is whole or absent."""
@@ -106,6 +110,7 @@ class EdgeIndex:
         """Remove the files' points, but not those of a version to keep."""
         which = edge.Filter(must=[_among("file", files)], must_not=[_among("version", keep)])
         self._update([edge.UpdateOperation.delete_points_by_filter(which)])
+        self._is_thinned = True
 
     def search(self, search: Search) -> list[Hit]:
         """The best points first."""
@@ -163,20 +168,72 @@ class EdgeIndex:
 
     def _seal(self) -> None:
         """Seal what is to be sealed, after others had their turn; it may as well be done later."""
-        with suppress(Conflict), self._kept.lent(is_kept=False) as shard, _translated():
-            shutil.rmtree(self._folder / "temp_segments", ignore_errors=True)  # of a crash
-            shard.optimize()
+        with suppress(Conflict):
+            with self._kept.shut(), alone(self._folder), _aside(self._folder) as aside:
+                if aside is not None:
+                    _optimise(aside)
+            if self._is_thinned:
+                with self._kept.lent(is_kept=False) as shard, _translated():
+                    shard.optimize()
+                self._is_thinned = False
         self._unsealed = 0
 
     @contextmanager
     def _open(self) -> Iterator[Lent[edge.EdgeShard]]:
         with alone(self._folder) as is_wanted:
             with _translated():
+                _bring_back(self._folder)
                 shard = edge.EdgeShard.load(str(self._folder))
             try:
                 yield shard, is_wanted
             finally:
                 shard.close()
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path | None]:
+    """A shard of nothing but what is not sealed, None where that is nothing; then all is whole.
+
+    To open the others with it takes as long as half of the sealing.
+    """
+    with _translated():
+        _bring_back(folder)  # what a crash left
+        shutil.rmtree(folder / "temp_segments", ignore_errors=True)
+        loose = [each for each in (folder / "segments").iterdir() if not _is_sealed(each)]
+        if not loose:
+            yield None
+            return
+        aside = folder / _ASIDE
+        private_dir(aside / "segments")
+        shutil.copyfile(folder / "edge_config.json", aside / "edge_config.json")
+        try:
+            for each in loose:
+                each.rename(aside / "segments" / each.name)
+            yield aside
+        finally:
+            _bring_back(folder)
+
+
+def _is_sealed(segment: Path) -> bool:
+    return (segment / f"vector_index-{SPARSE}" / "inverted_index.dat").exists()
+
+
+def _bring_back(folder: Path) -> None:
+    """Put what a sealing has, or had when a crash ended it, where it belongs."""
+    aside = folder / _ASIDE
+    if aside.exists():
+        for each in aside.glob("segments/*"):
+            each.rename(folder / "segments" / each.name)
+        shutil.rmtree(aside)
+
+
+def _optimise(folder: Path) -> None:
+    shard = edge.EdgeShard.load(str(folder))
+    try:
+        shard.optimize()
+        shard.flush()
+    finally:
+        shard.close()
 
 
 def _limit_log(folder: Path) -> None:

@@ -52,6 +52,17 @@ class Kept(Generic[T]):
             else:
                 self.close()
 
+    @contextmanager
+    def shut(self) -> Iterator[None]:
+        """While this is entered the thing is closed, and nobody here opens it."""
+        with self._turn:
+            self.close()
+            self._pause()
+            try:
+                yield
+            finally:
+                self._closed = time.monotonic()
+
     def close(self) -> None:
         """Close the thing if it is open; whoever waits for it gets in."""
         with self._turn:
@@ -67,10 +78,13 @@ class Kept(Generic[T]):
     def _open(self) -> None:
         if self._held is not None:
             return
-        time.sleep(max(0.0, self._closed + _PAUSE_S - time.monotonic()))
+        self._pause()
         held = self._opening()
         self._thing, self._is_wanted = held.__enter__()
         self._held = held
+
+    def _pause(self) -> None:
+        time.sleep(max(0.0, self._closed + _PAUSE_S - time.monotonic()))
 
     def _watch(self) -> None:
         if self._over is None:

@@ -39,8 +39,8 @@ def main(home: Path, documents: Path, verb: str, last: int) -> None:
 
 
 def small() -> None:
-    """Let a few passages be a batch, and be sealed at once."""
-    ingest.BATCH = 5
+    """Let a few passages be a batch, and each be sealed at once."""
+    ingest.BATCH = edge._SEALED_AT = 5
     edge._SEALING = qdrant_edge.EdgeOptimizersConfig(indexing_threshold=1)
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import qdrant_edge
 
+from localai.core.errors import Unavailable
 from localai.rag import edge
 from localai.rag.edge import EdgeIndex
 from localai.rag.fusion import Fusion
-from localai.rag.index import Point, Search
+from localai.rag.index import SPARSE, Point, Search
 from localai.rag.sparse import Sparse
 
 WORD = Search(Sparse((7,), (1.0,)), None, Fusion(meaning=0.5), limit=100)
@@ -32,16 +33,15 @@ def _points(first: int) -> list[Point]:
     ]
 
 
-def _segments(folder: Path) -> int:
-    return len(list((folder / "segments").iterdir()))
+def _sealed(folder: Path) -> int:
+    return len(list(folder.glob(f"segments/*/vector_index-{SPARSE}/inverted_index.dat")))
 
 
 def test_what_is_sealed_is_found_replaced_and_forgotten(index: EdgeIndex, tmp_path: Path) -> None:
     """As what is not; and every opening has less to sort."""
-    before = _segments(tmp_path / "passages")
-    for first in (0, 10, 20):
+    for times, first in enumerate((0, 10, 20), 1):
         index.write(_points(first))
-    assert _segments(tmp_path / "passages") > before
+        assert _sealed(tmp_path / "passages") == times
     assert len(index.search(WORD)) == index.count() == 30
     index.write(_points(10))
     assert len(index.search(WORD)) == index.count() == 30
@@ -55,6 +55,34 @@ def test_what_a_crash_left_of_sealing_goes_with_the_next(index: EdgeIndex, tmp_p
     left.mkdir(parents=True)
     index.write(_points(0))
     assert not left.exists()
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_what_a_crash_left_aside_is_found(index: EdgeIndex, tmp_path: Path, moved: int) -> None:
+    """By the next who opens it, however far the sealing was."""
+    folder = tmp_path / "passages"
+    index.write(_points(0))
+    index.write(_points(10)[:5])
+    (folder / "sealing" / "segments").mkdir(parents=True)
+    for each in sorted((folder / "segments").iterdir())[:moved]:
+        each.rename(folder / "sealing" / "segments" / each.name)
+    assert len(index.search(WORD)) == index.count() == 15
+    assert not (folder / "sealing").exists()
+
+
+def test_sealing_that_fails_loses_nothing(
+    index: EdgeIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is told, and the next one seals."""
+    monkeypatch.setattr(edge, "_optimise", lambda folder: (folder / "none").rename(folder / "x"))
+    with pytest.raises(Unavailable):
+        index.write(_points(0))
+    monkeypatch.undo()
+    assert len(index.search(WORD)) == index.count() == 10
+    monkeypatch.setattr(edge, "_SEALED_AT", 10)
+    index.write(_points(10))
+    assert _sealed(tmp_path / "passages") == 1
+    assert index.count() == 20
 
 
 @pytest.mark.prove

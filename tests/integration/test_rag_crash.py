@@ -126,6 +126,7 @@ def _judge(home: Path, documents: Path, said: Sequence[str], verb: str, clean: P
     directory = here.catalog.get("default").directory
     assert {each.name for each in here.data.iterdir()} == {directory, f"{directory}.lock"}
     assert not list((here.data / directory).glob("temp_segments/*"))
+    assert not (here.data / directory / "sealing").exists()
     here.database.close()
 
 
