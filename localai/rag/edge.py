@@ -32,9 +32,17 @@ from localai.rag.sparse import Sparse
 # 50 seconds to build, during which nobody could ask.
 _NO_GRAPH = edge.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=10_000)
 # Passages are sealed some 4,000 (of a kilobyte) at a time: what is not sealed is sorted anew when
-# the index is opened, which takes half a second at 50,000. Sealed parts are left alone up to 64.
+# the index is opened, which takes half a second at 50,000. More parts than the most are merged,
+# and those of a thousand passages that lost a fifth are made anew.
 _SEALED_AT = 4000
-_SEALING = edge.EdgeOptimizersConfig(indexing_threshold=4000, default_segment_number=64)
+_MOST_PARTS = 64
+_LEAST_PART = 1000
+_SEALING = edge.EdgeOptimizersConfig(
+    deleted_threshold=0.2,
+    vacuum_min_vector_number=_LEAST_PART,
+    indexing_threshold=4000,
+    default_segment_number=_MOST_PARTS,
+)
 # Without it every payload is read to find those of one file: half a second at 50,000.
 _BY_FILE = edge.UpdateOperation.create_field_index(
     "file", edge.KeywordIndexParams(memory=edge.Memory.Cold)
@@ -42,9 +50,10 @@ _BY_FILE = edge.UpdateOperation.create_field_index(
 _NOTHING = edge.UpdateOperation.delete_points([])
 # Where those that are to be sealed are meanwhile.
 _ASIDE = "sealing"
-# Points are stored so many at a time, and the index let go of when that took long already: what
-# follows, the disk, takes as long again.
+# So many points are stored, or files forgotten, at a time; where that took long already, the index
+# is let go of before the next: what follows, the disk, takes as long again.
 _SLICE = 256
+_FILES = 32
 _ENOUGH_S = 0.1
 
 
@@ -54,9 +63,7 @@ class EdgeIndex:
     def __init__(self, folder: Path, kept_s: float = KEPT_S) -> None:
         self._folder = folder
         self._kept = Kept(self._open, kept_s)
-        # Nobody knows what runs before this one left.
-        self._unsealed = _SEALED_AT
-        self._is_thinned = True
+        self._unsealed = _SEALED_AT  # nobody knows what runs before this one left
 
     def create(self, dim: int) -> None:
         """Make the shard beside its place and move it there, so that it is whole or absent."""
@@ -108,9 +115,14 @@ class EdgeIndex:
 
     def forget(self, files: Sequence[str], *, keep: Sequence[str] = ()) -> None:
         """Remove the files' points, but not those of a version to keep."""
-        which = edge.Filter(must=[_among("file", files)], must_not=[_among("version", keep)])
-        self._update([edge.UpdateOperation.delete_points_by_filter(which)])
-        self._is_thinned = True
+        which = (
+            edge.Filter(
+                must=[_among("file", files[start : start + _FILES])],
+                must_not=[_among("version", keep)],
+            )
+            for start in range(0, len(files), _FILES)
+        )
+        self._update([*map(edge.UpdateOperation.delete_points_by_filter, which)])
 
     def search(self, search: Search) -> list[Hit]:
         """The best points first."""
@@ -167,16 +179,23 @@ class EdgeIndex:
                 shard.flush()  # closing does so too, and is silent where it fails
 
     def _seal(self) -> None:
-        """Seal what is to be sealed, after others had their turn; it may as well be done later."""
+        """Seal what is to be sealed, then make those parts anew that lost much, each in its turn.
+
+        Others have theirs before each; and all of it may as well be done later.
+        """
         with suppress(Conflict):
-            with self._kept.shut(), alone(self._folder), _aside(self._folder) as aside:
-                if aside is not None:
-                    _optimise(aside)
-            if self._is_thinned:
+            self._optimise_aside()
+            for part in _thinned(self._folder):
+                self._optimise_aside(part)
+            if len(_parts(self._folder)) > _MOST_PARTS:
                 with self._kept.lent(is_kept=False) as shard, _translated():
                     shard.optimize()
-                self._is_thinned = False
         self._unsealed = 0
+
+    def _optimise_aside(self, *parts: Path) -> None:
+        with self._kept.shut(), alone(self._folder), _aside(self._folder, parts) as aside:
+            if aside is not None:
+                _optimise(aside)
 
     @contextmanager
     def _open(self) -> Iterator[Lent[edge.EdgeShard]]:
@@ -190,16 +209,33 @@ class EdgeIndex:
                 shard.close()
 
 
+def _parts(folder: Path) -> list[Path]:
+    return list((folder / "segments").iterdir())
+
+
+def _thinned(folder: Path) -> list[Path]:
+    """The sealed parts that lost so many points that they are made anew."""
+    found = []
+    for part in _parts(folder):
+        with suppress(FileNotFoundError):  # not sealed, or another process was faster
+            # As the engine keeps count: a bit a point, and a number of eight bytes a point.
+            lost = int.from_bytes((part / "id_tracker.deleted").read_bytes()).bit_count()
+            had = (part / "id_tracker.versions").stat().st_size // 8
+            if had >= _LEAST_PART and lost * 5 >= had:
+                found.append(part)
+    return found
+
+
 @contextmanager
-def _aside(folder: Path) -> Iterator[Path | None]:
-    """A shard of nothing but what is not sealed, None where that is nothing; then all is whole.
+def _aside(folder: Path, parts: Sequence[Path]) -> Iterator[Path | None]:
+    """A shard of what is not sealed and these parts, None where that is nothing; then all is whole.
 
     To open the others with it takes as long as half of the sealing.
     """
     with _translated():
         _bring_back(folder)  # what a crash left
         shutil.rmtree(folder / "temp_segments", ignore_errors=True)
-        loose = [each for each in (folder / "segments").iterdir() if not _is_sealed(each)]
+        loose = [each for each in _parts(folder) if each in parts or not _is_sealed(each)]
         if not loose:
             yield None
             return

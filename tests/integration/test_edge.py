@@ -1,5 +1,6 @@
 """What the edge engine is made to do beyond what every index does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,10 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EdgeIndex:
     return made
 
 
-def _points(first: int) -> list[Point]:
+def _points(first: int, number: int = 10) -> list[Point]:
     return [
-        Point(f"{number:032x}", [1.0] * 64, Sparse((7, number + 10), (1.0, 1.0)), {"file": "a"})
-        for number in range(first, first + 10)
+        Point(f"{each:032x}", [1.0] * 64, Sparse((7, each + 10), (1.0, 1.0)), {"file": "a"})
+        for each in range(first, first + number)
     ]
 
 
@@ -68,6 +69,27 @@ def test_what_a_crash_left_aside_is_found(index: EdgeIndex, tmp_path: Path, move
         each.rename(folder / "sealing" / "segments" / each.name)
     assert len(index.search(WORD)) == index.count() == 15
     assert not (folder / "sealing").exists()
+
+
+def test_what_lost_much_is_made_anew(index: EdgeIndex, tmp_path: Path) -> None:
+    """With the next that is sealed; what lost little stays as it is."""
+    folder = tmp_path / "passages"
+    parts = []
+    for first, lost in ((1000, 100), (3000, 300)):
+        points = _points(first, 1000)
+        changed = [replace(each, payload={"file": "gone"}) for each in points[:lost]]
+        index.write([*changed, *points[lost:]])
+        parts.append(
+            {each.parent.parent for each in folder.glob("segments/*/*/inverted_index.dat")}
+        )
+    small, large = parts[0], parts[1] - parts[0]
+    index.forget(["gone"])
+    assert edge._thinned(folder) == [*large]
+    index.write(_points(9000))
+    assert (edge._thinned(folder), index.count()) == ([], 1610)
+    assert [each.exists() for each in (*small, *large)] == [True, False]
+    index.forget(["a"])
+    assert index.count() == 0
 
 
 def test_sealing_that_fails_loses_nothing(
