@@ -210,7 +210,7 @@ class EdgeIndex:
 
 
 def _parts(folder: Path) -> list[Path]:
-    return list((folder / "segments").iterdir())
+    return list(folder.glob("segments/*"))
 
 
 def _thinned(folder: Path) -> list[Path]:
@@ -228,9 +228,9 @@ def _thinned(folder: Path) -> list[Path]:
 
 @contextmanager
 def _aside(folder: Path, parts: Sequence[Path]) -> Iterator[Path | None]:
-    """A shard of what is not sealed and these parts, None where that is nothing; then all is whole.
+    """A shard of what is not sealed and of these parts, or None; afterwards all is in its place.
 
-    To open the others with it takes as long as half of the sealing.
+    To open the others with them takes half as long as the sealing.
     """
     with _translated():
         _bring_back(folder)  # what a crash left
@@ -314,6 +314,8 @@ def _request(
 
 def _undirected(shard: edge.EdgeShard, ids: Collection[str]) -> set[str]:
     """Those of the points that have no dense vector."""
+    if not ids:
+        return set()
     which = edge.Filter(
         must=[edge.HasIdCondition({*ids})], must_not=[edge.HasVectorCondition(DENSE)]
     )
