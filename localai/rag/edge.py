@@ -273,12 +273,12 @@ def _optimise(folder: Path) -> None:
 
 
 def _limit_log(folder: Path) -> None:
-    """Let the log of a new shard have files of 4 MB, none in advance; its own way takes 100 MB.
+    """Let the log of a new shard have files of 1 MB, none in advance; its own way takes 100 MB.
 
     The engine reads these options and has no call to set them.
     """
     config = folder / "edge_config.json"
-    options = {"segment_capacity": 4 << 20, "segment_queue_len": 0, "retain_closed": 1}
+    options = {"segment_capacity": 1 << 20, "segment_queue_len": 0, "retain_closed": 1}
     own = json.loads(config.read_text(encoding="utf-8"))
     config.write_text(json.dumps(own | {"wal_options": options}), encoding="utf-8")
     shutil.rmtree(folder / "wal")  # made again when the shard is opened, by these options
