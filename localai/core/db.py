@@ -26,7 +26,7 @@ SCHEMA_VERSION = 13
 metadata = sa.MetaData()
 
 _BUSY_MS = 10_000
-# Each of a server's 16 threads may hold a connection and want another.
+# Each of a server's 15 threads may hold a connection and want another.
 _KEPT, _LENT = 5, 30
 _NETWORK_SYSTEMS = frozenset({"9p", "v9fs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs"})
 _AFTER_COMMIT = "localai.after_commit"
@@ -263,8 +263,10 @@ def _prepare(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    immediate = connection.get_execution_options().get("localai_immediate")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    if connection.get_execution_options().get("localai_immediate"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:  # which takes no lock, and so cannot fail: through the driver alone
+        connection.connection.cursor().execute("BEGIN")
 
 
 @contextlib.contextmanager

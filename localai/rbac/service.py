@@ -15,7 +15,7 @@ from localai.core.metrics import CHECKS, ROLE_ASSIGNMENTS
 from localai.core.tally import Tally
 from localai.rbac.allowance import EVERYTHING, Allowance
 from localai.rbac.permissions import Actor, Role
-from localai.rbac.snapshot import Holder, LiveKey, Snapshot
+from localai.rbac.snapshot import LiveKey, Rights, Snapshot
 from localai.rbac.tables import user_roles, users
 
 _OPERATOR = sa.select(users.c.id).where(users.c.is_operator.is_(True))
@@ -33,8 +33,9 @@ class Rbac:
 
     def require(self, actor: Actor, permission: str) -> None:
         """Return if the actor holds the permission; else audit the refusal and raise Denied."""
-        holder = self._snapshot.holder(actor.user_id)
-        why = self._obstacle(actor, holder, permission)
+        rights = self._snapshot.now()
+        holder = rights.holder(actor.user_id)
+        why = self._obstacle(actor, rights, permission)
         if why is None:
             self._tally.count(CHECKS, "allowed", holder.label)
             return
@@ -54,26 +55,27 @@ class Rbac:
 
     def roles(self, user_id: str) -> tuple[str, ...]:
         """The roles that hold now; none for a user who is unknown or disabled."""
-        return self._snapshot.holder(user_id).roles
+        return self._snapshot.now().holder(user_id).roles
 
     def permissions(self, actor: Actor) -> frozenset[str]:
         """All that the actor may do now."""
-        held = self._snapshot.holder(actor.user_id).permissions
-        return frozenset(name for name in held if self._key_obstacle(actor, name) is None)
+        rights = self._snapshot.now()
+        held = rights.holder(actor.user_id).permissions
+        return frozenset(name for name in held if self._key_obstacle(actor, rights, name) is None)
 
     def allowance(self, actor: Actor) -> Allowance:
         """What the actor's key is for; everything where there is none, or none that holds."""
-        key = self._snapshot.key(actor.key) if actor.key else None
+        key = self._snapshot.now().keys.get(actor.key) if actor.key else None
         return EVERYTHING if key is None else key.allowance
 
     def key(self, key: str) -> LiveKey | None:
         """The API key of this id as it holds now; None where none does."""
-        found = self._snapshot.key(key)
+        found = self._snapshot.now().keys.get(key)
         return found if found and found.expires_us > self._clock.now_us() else None
 
     def holders(self, permission: str) -> frozenset[str]:
         """The users who hold the permission now."""
-        return self._snapshot.holders(permission)
+        return self._snapshot.now().holders(permission)
 
     def find_operator(self) -> Actor | None:
         """The operator of this home, None before there is one."""
@@ -100,16 +102,17 @@ class Rbac:
             )
         return Actor(login), True
 
-    def _obstacle(self, actor: Actor, holder: Holder, permission: str) -> str | None:
+    def _obstacle(self, actor: Actor, rights: Rights, permission: str) -> str | None:
+        holder = rights.holder(actor.user_id)
         if permission not in holder.permissions:
             held = ", ".join(holder.roles) or "no role"
             return f"{actor.user_id} ({held}) lacks the permission {permission}"
-        return self._key_obstacle(actor, permission)
+        return self._key_obstacle(actor, rights, permission)
 
-    def _key_obstacle(self, actor: Actor, permission: str) -> str | None:
+    def _key_obstacle(self, actor: Actor, rights: Rights, permission: str) -> str | None:
         if actor.key is None:
             return None
-        key = self._snapshot.key(actor.key)
+        key = rights.keys.get(actor.key)
         if key is None or key.user != actor.user_id:
             return f"the API key {actor.key} was revoked"
         if key.expires_us <= self._clock.now_us():

@@ -53,6 +53,24 @@ class LiveKey:
     allowance: Allowance
 
 
+@dataclass(frozen=True)
+class Rights:
+    """Who holds what, as it was read at one moment."""
+
+    users: Mapping[str, Holder]
+    keys: Mapping[str, LiveKey]
+
+    def holder(self, user: str) -> Holder:
+        """What the user holds; nothing for one who is unknown or disabled."""
+        return self.users.get(user, _NOBODY)
+
+    def holders(self, permission: str) -> frozenset[str]:
+        """Every user who holds the permission."""
+        return frozenset(
+            user for user, each in self.users.items() if permission in each.permissions
+        )
+
+
 class Snapshot:
     """Reads users and keys again when anybody, here or in another process, changed them."""
 
@@ -61,23 +79,10 @@ class Snapshot:
         self._lock = threading.Lock()
         self._stamp: object = None
         self._changes: object = None
-        self._users: Mapping[str, Holder] = {}
-        self._keys: Mapping[str, LiveKey] = {}
+        self._rights = Rights({}, {})
 
-    def holder(self, user: str) -> Holder:
-        """What the user holds now; nothing for one who is unknown or disabled."""
-        return self._current()[0].get(user, _NOBODY)
-
-    def holders(self, permission: str) -> frozenset[str]:
-        """Every user who holds the permission now."""
-        users, _ = self._current()
-        return frozenset(user for user, each in users.items() if permission in each.permissions)
-
-    def key(self, key: str) -> LiveKey | None:
-        """The key, unless nobody holds it any more; the clock is the caller's."""
-        return self._current()[1].get(key)
-
-    def _current(self) -> tuple[Mapping[str, Holder], Mapping[str, LiveKey]]:
+    def now(self) -> Rights:
+        """Who holds what now; whether a key has expired is for the caller's clock."""
         # What tells of a change is read before the rows: one in between shows at the next check.
         with self._lock:
             stamp = self._database.stamp()
@@ -85,10 +90,10 @@ class Snapshot:
                 changes = self._database.glance(_CHANGES)
                 if changes != self._changes:
                     with self._database.read() as connection:
-                        self._users = _holders(connection.execute(_HELD).all())
-                        self._keys = _live(connection.execute(_KEYS).all())
+                        users = _holders(connection.execute(_HELD).all())
+                        self._rights = Rights(users, _live(connection.execute(_KEYS).all()))
                 self._stamp, self._changes = stamp, changes
-            return self._users, self._keys
+            return self._rights
 
 
 _NOBODY = Holder()
