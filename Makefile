@@ -51,19 +51,21 @@ clean:
 	rm -rf $(VENV) build dist companions/minilm/localai_minilm/model .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# GCC before 13.3 miscompiles llama.cpp's matrix tiles, and the first product of such a build crashes.
+# GCC before 13.3 miscompiles llama.cpp's matrix tiles, and the first product of such a build crashes;
+# pip may have kept one from before.
 AMX := $(shell grep -qs amx_int8 /proc/cpuinfo && echo -mno-amx-int8)
+FRESH := $(if $(AMX),--no-cache-dir)
 %/.ready: export CFLAGS += $(AMX)
 %/.ready: export CXXFLAGS += $(AMX)
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(FRESH) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 build/venv-starter/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv build/venv-starter
-	build/venv-starter/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[starter]'
+	build/venv-starter/bin/python -m pip install --quiet $(FRESH) --constraint constraints.txt --editable '.[starter]'
 	touch $@
 
 build/venv-minilm/.ready: training/embedding/requirements.txt
