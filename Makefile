@@ -52,20 +52,22 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # GCC before 13.3 miscompiles llama.cpp's matrix tiles, and the first product of such a build crashes;
-# pip may have kept one from before.
+# pip may have kept one.
 AMX := $(shell grep -qs amx_int8 /proc/cpuinfo && echo -mno-amx-int8)
-FRESH := $(if $(AMX),--no-cache-dir)
+FORGET = $(if $(AMX),-$(@D)/bin/python -m pip cache remove --quiet llama_cpp_python)
 %/.ready: export CFLAGS += $(AMX)
 %/.ready: export CXXFLAGS += $(AMX)
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(FRESH) --constraint constraints.txt --editable '.[dev]'
+	$(FORGET)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 build/venv-starter/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv build/venv-starter
-	build/venv-starter/bin/python -m pip install --quiet $(FRESH) --constraint constraints.txt --editable '.[starter]'
+	$(FORGET)
+	build/venv-starter/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[starter]'
 	touch $@
 
 build/venv-minilm/.ready: training/embedding/requirements.txt
