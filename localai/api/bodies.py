@@ -15,6 +15,8 @@ from localai.core.errors import Invalid
 _JSON: Final = "application/json"
 _SHORT: Final = 2 << 10  # bytes, which are parsed sooner than a thread has them
 _SAFE: Final = 2**53 - 1
+# What is blank to one reader of expressions is not to another: here it is to all of them.
+INK: Final = r"[^\s\x00-\x1f\x85]"
 VALUE: Final[Any] = {"$ref": "#/components/schemas/Value"}
 schemas["Value"] = {
     "description": "Any JSON, with numbers that every reader of JSON reads alike.",

@@ -12,7 +12,7 @@ from localai.api import memory_examples as examples
 from localai.api.answers import refuse_changed, shown, tagged
 from localai.api.approvals import IfMatch, IfNoneMatch
 from localai.api.auth import Caller, Rooms
-from localai.api.bodies import body, taken
+from localai.api.bodies import INK, body, taken
 from localai.api.described import leading, problems, record
 from localai.api.memory_bodies import NewConversation, Wanted
 from localai.api.rag import PATIENCE_S
@@ -27,7 +27,7 @@ Id = Annotated[
 ]
 Words = Annotated[
     str,
-    Query(min_length=1, max_length=1000, pattern=r"[^\s\x00]", description="All of these words."),
+    Query(min_length=1, max_length=1000, pattern=INK, description="All of these words."),
 ]
 Project = Annotated[
     str | None, Query(max_length=4096, description="A git repository's; empty outside of any.")

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from localai.agent.history import Turn
-from localai.api.bodies import Strict, Whole
+from localai.api.bodies import INK, Strict, Whole
 
 MAX_MESSAGES: Final = 1000
 
@@ -21,7 +21,7 @@ class NewConversation(Strict):
     """What was said elsewhere and is to be kept here."""
 
     messages: list[NewMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
-    title: Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")] | None = Field(
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=INK)] | None = Field(
         default=None, description="The beginning of the first question, where none is given."
     )
 
@@ -40,7 +40,7 @@ class NewConversation(Strict):
 class Wanted(Strict):
     """What is looked for in one's own conversations."""
 
-    q: str = Field(min_length=1, max_length=1000, pattern=r"[^\s\x00]", examples=["limescale"])
+    q: str = Field(min_length=1, max_length=1000, pattern=INK, examples=["limescale"])
     meaning: bool = Field(
         default=False, description="What is near in meaning, best first; else what has all words."
     )

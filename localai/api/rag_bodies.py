@@ -5,7 +5,7 @@ from typing import Annotated, Final, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from localai.api.bodies import Strict, Whole
+from localai.api.bodies import INK, Strict, Whole
 from localai.rag.sent import Text
 
 MAX_TEXTS: Final = 500
@@ -66,7 +66,7 @@ class Question(Strict):
     """What is to be found, and whether a model is to answer from it."""
 
     question: str = Field(
-        min_length=1, max_length=2000, pattern=r"\S", examples=["How is the kettle descaled?"]
+        min_length=1, max_length=2000, pattern=INK, examples=["How is the kettle descaled?"]
     )
     collection: Collection = "default"
     k: Whole = Field(default=5, ge=1, le=50, description="Passages at most.")

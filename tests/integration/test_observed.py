@@ -180,6 +180,8 @@ def test_every_panel_fills_and_every_alert_comes_and_goes(life: Life, tmp_path: 
     with ExitStack() as stack:
         stack.enter_context(_exporting(life.ai, port))
         watch = stack.enter_context(observed(tmp_path, targets))
+        # A rise is seen from one scrape to the next: there has to be one before anything is done.
+        _until(lambda: watch.answer("localai_build_info", began), lambda: "no scrape")
         (forgotten,) = life.ask()
         asked_at = time.monotonic()
         teller = stack.enter_context(life.ai.start("notify", "run"))
