@@ -5,6 +5,7 @@ from typing import Final
 
 from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from localai import __version__
 from localai.api import (
@@ -42,6 +43,13 @@ DOORS: Final = (
 MAX_WAITING: Final = 32  # of those that wait for something to happen
 MAX_RUNNING: Final = 3  # of tools at work
 MAX_TALKING: Final = 32  # of those who ask models
+# FastAPI reports requests where a variable of the environment says so.
+_UNREPORTED: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
 
 
 def made(rooms: App) -> FastAPI:
@@ -90,11 +98,12 @@ def _bare(rooms: App, doors: Sequence[APIRouter]) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        telemetry=_UNREPORTED,
     )
     app.state.rooms = rooms
-    app.state.routes = [route for door in doors for route in door.routes]
     for door in doors:
-        app.include_router(door)
+        # Routes of the application itself are found in half the time of an included router's.
+        app.router.routes.extend(door.routes)
     return app
 
 

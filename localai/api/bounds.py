@@ -17,7 +17,6 @@ from localai.core.strangers import Strangers
 MAX_BODY: Final = 1 << 20
 MAX_REQUESTS: Final = 64  # under way at once; the next one is told to come again
 BODY_S: Final = 10.0  # the longest silence in the middle of a body
-READING_S: Final = 30.0  # the longest that a client may leave what it is sent unread
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -45,14 +44,14 @@ class Bounds:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         scope[REQUEST_ID] = given if _WELL_FORMED.fullmatch(given) else new_id()
-        patient = _patient(send, scope[REQUEST_ID])
+        marked = _marked(send, scope[REQUEST_ID])
         try:
             self._strangers.refuse(headers.get("host", ""), headers.get("origin"))
             _refuse_large(scope, headers, self._largest)
             async with self._seats.one():
-                await self._app(scope, _measured(receive, self._largest), patient)
+                await self._app(scope, _measured(receive, self._largest), marked)
         except LocalaiError as error:
-            await problem(error, scope[REQUEST_ID])(scope, receive, patient)
+            await problem(error, scope[REQUEST_ID])(scope, receive, marked)
 
 
 def _refuse_large(scope: Scope, headers: Headers, largest: int) -> None:
@@ -87,17 +86,16 @@ async def _in_time(receive: Receive) -> Message:
         raise TooSlow(f"nothing of the body came in {BODY_S:.0f} s") from error
 
 
-def _patient(send: Send, request_id: str) -> Send:
-    """The same with our headers; a client that reads nothing does not keep its seat."""
+def _marked(send: Send, request_id: str) -> Send:
+    """The same with our headers."""
 
-    async def bounded(message: Message) -> None:
+    async def marked(message: Message) -> None:
         if message["type"] == "http.response.start":
             message.setdefault("headers", [])
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = request_id
             headers.setdefault("Cache-Control", "no-store")
             headers.setdefault("X-Content-Type-Options", "nosniff")
-        with anyio.fail_after(READING_S):
-            await send(message)
+        await send(message)
 
-    return bounded
+    return marked

@@ -171,7 +171,7 @@ def _foreign(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     """Every method of the path: the routing names those of the first route alone."""
-    path, routes = request.scope["path"], request.app.state.routes
+    path, routes = request.scope["path"], request.app.routes
     fitting = (route.methods for route in routes if route.path_regex.match(path))
     return ", ".join(sorted(set().union(*fitting)))
 

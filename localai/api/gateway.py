@@ -36,7 +36,7 @@ def install(app: FastAPI) -> None:
     """Open these doors; what computes has a desk for language models, and one for embeddings."""
     app.state.models_desk = Desk()
     app.state.embeddings_desk = Desk()
-    app.include_router(router)
+    app.router.routes.extend(router.routes)
 
 
 def is_here(path: str) -> bool:

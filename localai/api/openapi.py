@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from localai.api.auth import SCHEMES, caller
 from localai.api.described import schemas
@@ -52,13 +53,17 @@ def _described(app: FastAPI) -> dict[str, Any]:
     components = found.setdefault("components", {})
     components["schemas"] = dict(sorted({**components.get("schemas", {}), **schemas}.items()))
     components["securitySchemes"] = SCHEMES
-    for route in app.state.routes:
-        if any(each.call is caller for each in route.dependant.dependencies):
-            for method in route.methods:
+    for route in app.routes:
+        if isinstance(route, APIRoute) and _wants_key(route):
+            for method in route.methods or ():
                 _operation(found, route.path_format, method)["security"] = [
                     {name: []} for name in SCHEMES
                 ]
     return found
+
+
+def _wants_key(route: APIRoute) -> bool:
+    return any(each.call is caller for each in route.dependant.dependencies)
 
 
 def _operation(found: dict[str, Any], path: str, method: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from localai.core.stop import until_stopped
 from localai.core.strangers import is_loopback
 
 HOST: Final = "127.0.0.1"
-THREADS: Final = 3  # rooms are synchronous; more threads answer no sooner, and wait for each other
+THREADS: Final = 2  # rooms are synchronous; more threads answer no sooner, and wait for each other
 ENDING_S: Final = 10
 _SCRAPERS: Final = 16
 _SWEEP_S = 1.0

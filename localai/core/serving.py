@@ -1,6 +1,7 @@
 """Serves an ASGI application on a socket until it is told to end: the only file with uvicorn.
 
-A client that connects and says nothing, or stops in the middle of its headers, is sent away.
+A client that connects and says nothing, stops in the middle of its headers, or leaves unread what
+it is sent, is sent away.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from localai.core.errors import Invalid, Unavailable
 MAX_HEADERS = 32 << 10  # bytes, with the first line
 KEEP_S = 5  # a connection on which nothing is asked any more
 HEADERS_S = 10.0  # from the connection to the end of the first request's headers
+READING_S = 30.0  # the longest that a client may read nothing of what waits for it
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 class _Impatient(H11Protocol):
-    """Closes a connection on which no request has come whole for too long."""
+    """Closes a connection on which no request has come whole, or nothing was read, for too long."""
 
     _patience: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -128,7 +131,16 @@ class _Impatient(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._is_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        self._is_read()
+        super().resume_writing()
 
     @property
     def _is_idle(self) -> bool:
@@ -141,6 +153,21 @@ class _Impatient(H11Protocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _expect_reading(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(READING_S, self._look_again, waiting)
+
+    def _look_again(self, waiting: int) -> None:
+        if self.transport.get_write_buffer_size() < waiting:
+            self._expect_reading()
+        else:
+            self.transport.abort()
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _give_up(self) -> None:
         self._patience = None

@@ -13,6 +13,7 @@ import api_server
 import httpx
 import pytest
 from api_server import APPROVALS, Server
+from opentelemetry import metrics, trace
 
 from localai.api import memory, rag
 from localai.core.records import json_text
@@ -358,6 +359,29 @@ def test_requests_are_counted_by_the_template_of_their_path(
     assert "no/such" not in figures
     server.app.tally.flush()
     assert 'service="metrics"' in admin.get("/metrics").text
+
+
+def test_what_is_asked_is_reported_to_nobody(
+    server: Server, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a library has set up for OpenTelemetry in this process."""
+    asked = []
+
+    class Tracers(trace.TracerProvider):
+        def get_tracer(self, *_args: Any, **_options: Any) -> trace.Tracer:
+            asked.append("traces")
+            return trace.NoOpTracer()
+
+    class Meters(metrics.MeterProvider):
+        def get_meter(self, name: str, *_args: Any, **_options: Any) -> metrics.Meter:
+            asked.append("metrics")
+            return metrics.NoOpMeter(name)
+
+    monkeypatch.setattr(trace, "get_tracer_provider", Tracers)
+    monkeypatch.setattr(metrics, "get_meter_provider", Meters)
+    assert admin.get(f"{APPROVALS}?status=pending").status_code == 200
+    assert admin.get(f"{APPROVALS}?limit=none").status_code == 422
+    assert not asked
 
 
 def test_readiness_tells_strangers_nothing_but_itself(server: Server, admin: httpx.Client) -> None:
