@@ -1,5 +1,6 @@
 """How often something may happen."""
 
+import threading
 from dataclasses import dataclass
 
 from localai.core.clock import seconds
@@ -19,6 +20,32 @@ class Rate:
     def words(self) -> str:
         """As people say it."""
         return f"{self.calls} times in {self.seconds} s"
+
+
+class Throttle:
+    """Lets as much pass in this process as a rate allows, and counts what it holds back."""
+
+    def __init__(self, allowed: Rate) -> None:
+        self._allowed = allowed
+        self._lock = threading.Lock()
+        self._until_us = 0
+        self._passed = 0
+        self._held = 0
+
+    def passes(self, now_us: int) -> int | None:
+        """How much was held back since the last that passed; None where this one is as well.
+
+        `now_us` is of a clock that nobody sets.
+        """
+        with self._lock:
+            if now_us >= self._until_us:
+                self._until_us, self._passed = now_us + self._allowed.seconds * 1_000_000, 0
+            if self._passed == self._allowed.calls:
+                self._held += 1
+                return None
+            self._passed += 1
+            held, self._held = self._held, 0
+            return held
 
 
 def rate(text: str) -> Rate:

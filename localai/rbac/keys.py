@@ -22,6 +22,7 @@ from localai.core.clock import Clock, rfc3339
 from localai.core.db import Database
 from localai.core.errors import Conflict, Denied, Invalid, NotFound
 from localai.core.ids import check_prefix, new_id, only
+from localai.core.rate import Rate, Throttle
 from localai.core.records import Page, page_of
 from localai.rbac.allowance import EVERYTHING, Allowance, allowance_in, columns
 from localai.rbac.permissions import PERMISSIONS, Actor
@@ -34,6 +35,7 @@ _SECOND = 1_000_000
 _ALL = sa.select(k).order_by(k.c.created_us, k.c.id)
 _BY_ID = sa.select(k, users.c.is_disabled).join(users).where(k.c.id == sa.bindparam("id"))
 _NOBODY = "0" * 64
+_WRITTEN = Rate(60, 60)  # of each kind of refusal: who tries keys does not fill the disk
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Keys:
         self._clock = clock
         self._pepper = pepper
         self._models = models
+        self._refused = {reason: Throttle(_WRITTEN) for reason in _REFUSALS}
 
     def create(
         self,
@@ -141,17 +144,20 @@ class Keys:
         return _key(ended, now)
 
     def authenticate(self, text: str) -> Actor:
-        """Whose key that is; Denied, and audited, for any that does not hold."""
+        """Whose key that is; Denied for any that does not hold.
+
+        Refusals are audited, 60 a minute of each reason; the next one says how many were left out.
+        """
         if (known := self.known(text)) is not None:
             return known
         key_id, mac = self._read(text)
         with self._database.read() as connection:
             row = connection.execute(_BY_ID, {"id": key_id}).one_or_none()
         if row is None or not hmac.compare_digest(mac, row.mac):
-            raise self._refusal(key_id, "unknown", "no such API key")
+            raise self._refusal(key_id, "unknown")
         status = "disabled" if row.is_disabled else _status(row, self._clock.now_us())
         if status != "live":
-            raise self._refusal(key_id, status, _REFUSALS[status])
+            raise self._refusal(key_id, status)
         return Actor(row.user_id, key=row.id)
 
     def known(self, text: str) -> Actor | None:
@@ -229,13 +235,16 @@ class Keys:
             if name not in there:
                 raise NotFound(f"there is no model {name}", hint="ai models list")
 
-    def _refusal(self, key_id: str, reason: str, message: str) -> Denied:
-        with self._database.transaction() as connection:
-            details = {"reason": reason}
-            self._audit.record(
-                connection, "key.refused", actor="nobody", subject=key_id, details=details
-            )
-        return Denied(f"{message}: {key_id}", hint="an admin makes one: ai keys create --user NAME")
+    def _refusal(self, key_id: str, reason: str) -> Denied:
+        left_out = self._refused[reason].passes(self._clock.monotonic_us())
+        if left_out is not None:
+            details = {"reason": reason, "left_out": left_out}
+            with self._database.transaction() as connection:
+                self._audit.record(
+                    connection, "key.refused", actor="nobody", subject=key_id, details=details
+                )
+        message = f"{_REFUSALS[reason]}: {key_id}"
+        return Denied(message, hint="an admin makes one: ai keys create --user NAME")
 
     def _note(
         self,
@@ -254,6 +263,7 @@ class Keys:
 
 
 _REFUSALS = {
+    "unknown": "no such API key",
     "revoked": "the API key was revoked",
     "expired": "the API key has expired",
     "disabled": "the API key's user is disabled",

@@ -3,7 +3,7 @@
 import pytest
 
 from localai.core.errors import Invalid
-from localai.core.rate import Rate, rate
+from localai.core.rate import Rate, Throttle, rate
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,11 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 def test_a_rate_has_words() -> None:
     """They stand in refusals."""
     assert Rate(4, 60).words == "4 times in 60 s"
+
+
+def test_a_throttle_lets_a_rate_pass_and_counts_the_rest() -> None:
+    """What was held back is told once, by the next that passes."""
+    throttle = Throttle(Rate(2, 10))
+    assert [throttle.passes(5) for _ in range(5)] == [0, 0, None, None, None]
+    assert [throttle.passes(10_000_004), throttle.passes(10_000_005)] == [None, 4]
+    assert [throttle.passes(10_000_006) for _ in range(2)] == [0, None]

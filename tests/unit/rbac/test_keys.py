@@ -162,6 +162,26 @@ def test_a_revoked_key_is_refused_at_the_next_check(
         keys.revoke(operator, made.id)
 
 
+def test_who_tries_keys_does_not_fill_the_audit(
+    keys: Keys, operator: Actor, mina: str, audit: Audit, clock: TurnableClock, secrets: Secrets
+) -> None:
+    """Sixty a minute are written, and how many were not; what another key does is not hidden."""
+    lost = keys.create(operator, mina, lifetime_s=DAY)
+    keys.revoke(operator, lost.id)
+    before = audit.page().total
+    for number in range(200):
+        with pytest.raises(Denied, match="no such API key"):
+            keys.authenticate(_checked(f"lai_{number:016x}_{'0' * 64}"))
+    assert audit.page().total == before + 60
+    with pytest.raises(Denied, match="was revoked"):
+        keys.authenticate(lost.key)
+    assert audit.page().items[0].details == {"reason": "revoked", "left_out": 0}
+    clock.advance(60)
+    with pytest.raises(Denied, match="no such API key"):
+        keys.authenticate(_checked(f"lai_{'f' * 16}_{'0' * 64}"))
+    assert audit.page().items[0].details == {"reason": "unknown", "left_out": 140}
+
+
 def test_memory_knows_the_keys_that_hold_and_no_other(
     keys: Keys, operator: Actor, mina: str, people: Users
 ) -> None:
