@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -13,6 +14,7 @@ from localai.app import App
 from localai.cli import exits
 from localai.cli.console import note, print_json
 from localai.core.errors import Invalid, LocalaiError
+from localai.core.records import Page, page_of
 from localai.core.settings import named
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids alone.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer this command's question: yes.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 Cursor = Annotated[str | None, typer.Option(help="Go on where the last page ended.")]
+AT_HAND = 1000  # of a list that costs nothing to show whole
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,15 @@ class Call:
             view(record)
             if following := getattr(record, "next", None):
                 note(f"there are more: --cursor {following}")
+
+    def show_part(
+        self, whole: Page[R], view: Callable[[Page[R]], None], *, limit: int, cursor: str | None
+    ) -> None:
+        """Print as many as are wanted of a list of named things that is at hand."""
+        name: Callable[[object], str] = attrgetter("name")
+        hint = "leave --cursor out to begin anew"
+        page = page_of(whole.items, name, limit=limit, cursor=cursor, hint=hint)
+        self.show(page, view, ids=[name(each) for each in page.items])
 
     def each(
         self, names: Sequence[str], act: Callable[[str], R], view: Callable[[R], None]

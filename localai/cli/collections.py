@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.ask import confirm
-from localai.cli.call import Call, Json, Quiet, Yes, noun
+from localai.cli.call import AT_HAND, Call, Cursor, Json, Limit, Quiet, Yes, noun
 from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.cli.progress import progress
 
@@ -20,11 +20,18 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `ai rag collect
 
 
 @app.command("list")
-def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
+def list_(
+    ctx: typer.Context,
+    *,
+    limit: Limit = AT_HAND,
+    cursor: Cursor = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """List the collections."""
     call = Call(ctx, json=json, quiet=quiet)
     page = call.app.rag.collections(call.actor)
-    call.show(page, _table, ids=[each.name for each in page.items])
+    call.show_part(page, _table, limit=limit, cursor=cursor)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from localai.cli.ask import confirm
-from localai.cli.call import Call, Json, Quiet, Yes, is_terminal, noun
+from localai.cli.call import AT_HAND, Call, Cursor, Json, Limit, Quiet, Yes, is_terminal, noun
 from localai.cli.console import note, print_line, print_table
 from localai.core.address import is_address
 from localai.core.canonical import canonical
@@ -89,11 +89,18 @@ def add(
 
 
 @app.command("list")
-def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
+def list_(
+    ctx: typer.Context,
+    *,
+    limit: Limit = AT_HAND,
+    cursor: Cursor = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """List the servers whose tools are ours; none is connected."""
     call = Call(ctx, json=json, quiet=quiet)
     page = call.app.mcp.list(call.actor)
-    call.show(page, _table, ids=[server.name for server in page.items])
+    call.show_part(page, _table, limit=limit, cursor=cursor)
 
 
 @app.command()

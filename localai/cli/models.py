@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.ask import confirm
-from localai.cli.call import Call, Json, Quiet, Yes, noun
+from localai.cli.call import AT_HAND, Call, Cursor, Json, Limit, Quiet, Yes, noun
 from localai.cli.console import note, print_fields, print_table
 from localai.cli.progress import progress
 
@@ -59,11 +59,18 @@ def pull(
 
 
 @app.command("list")
-def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
+def list_(
+    ctx: typer.Context,
+    *,
+    limit: Limit = AT_HAND,
+    cursor: Cursor = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """List the models and what each is chosen for."""
     call = Call(ctx, json=json, quiet=quiet)
     page = call.app.engines.page(call.actor, note)
-    call.show(page, _table, ids=[model.name for model in page.items])
+    call.show_part(page, _table, limit=limit, cursor=cursor)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localai.cli.call import Call, Cursor, Json, Limit, Quiet, noun
+from localai.cli.call import AT_HAND, Call, Cursor, Json, Limit, Quiet, noun
 from localai.cli.console import ago, note, print_fields, print_line, print_table
 from localai.core.clock import seconds
 
@@ -18,11 +18,18 @@ app = noun("Which calls run, wait or are refused.")
 
 
 @app.command("list")
-def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
+def list_(
+    ctx: typer.Context,
+    *,
+    limit: Limit = AT_HAND,
+    cursor: Cursor = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """List the rules: of policy.toml, of approvals for a while, and of the mode."""
     call = Call(ctx, json=json, quiet=quiet)
     page = call.app.policies.list(call.actor)
-    call.show(page, _table, ids=[rule.name for rule in page.items])
+    call.show_part(page, _table, limit=limit, cursor=cursor)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localai.cli.call import Call, Json, Quiet, noun
+from localai.cli.call import AT_HAND, Call, Cursor, Json, Limit, Quiet, noun
 from localai.cli.console import note, print_line, print_table
 from localai.cli.progress import progress
 
@@ -23,13 +23,15 @@ def list_(
     ctx: typer.Context,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All that fastembed knows.")] = False,
+    limit: Limit = AT_HAND,
+    cursor: Cursor = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """List the models worth a thought, and which are here and in use."""
     call = Call(ctx, json=json, quiet=quiet)
     page = call.app.rag_models.page(call.actor, everything=everything)
-    call.show(page, _tables, ids=[each.name for each in page.items])
+    call.show_part(page, _tables, limit=limit, cursor=cursor)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localai.cli.call import Call, Json, Quiet, noun
+from localai.cli.call import AT_HAND, Call, Cursor, Json, Limit, Quiet, noun
 from localai.cli.console import print_fields, print_table
 
 if TYPE_CHECKING:
@@ -15,11 +15,18 @@ app = noun("What users may do.")
 
 
 @app.command("list")
-def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
+def list_(
+    ctx: typer.Context,
+    *,
+    limit: Limit = AT_HAND,
+    cursor: Cursor = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """List the roles."""
     call = Call(ctx, json=json, quiet=quiet)
     page = call.app.users.roles(call.actor)
-    call.show(page, _table, ids=[role.name for role in page.items])
+    call.show_part(page, _table, limit=limit, cursor=cursor)
 
 
 @app.command()

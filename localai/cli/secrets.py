@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localai.cli.call import Call, Json, Quiet, is_terminal, noun
+from localai.cli.call import AT_HAND, Call, Cursor, Json, Limit, Quiet, is_terminal, noun
 from localai.cli.console import note, print_table
 
 if TYPE_CHECKING:
@@ -27,11 +27,18 @@ def set_(ctx: typer.Context, name: Name) -> None:
 
 
 @app.command("list")
-def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
+def list_(
+    ctx: typer.Context,
+    *,
+    limit: Limit = AT_HAND,
+    cursor: Cursor = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """List the secrets that can be set, and where each one's value is."""
     call = Call(ctx, json=json, quiet=quiet)
     page = call.app.admin.list_secrets(call.actor)
-    call.show(page, _table, ids=[secret.name for secret in page.items])
+    call.show_part(page, _table, limit=limit, cursor=cursor)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localai.cli.approvals import ran
-from localai.cli.call import Call, Json, Quiet, is_terminal, noun
+from localai.cli.call import AT_HAND, Call, Cursor, Json, Limit, Quiet, is_terminal, noun
 from localai.cli.console import note, print_fields, print_table
 from localai.cli.inline import person
 from localai.core.canonical import canonical
@@ -23,13 +23,20 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="As in `ai tools list`
 
 
 @app.command("list")
-def list_(ctx: typer.Context, *, json: Json = False, quiet: Quiet = False) -> None:
+def list_(
+    ctx: typer.Context,
+    *,
+    limit: Limit = AT_HAND,
+    cursor: Cursor = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """List the tools, their risk and the permission each needs."""
     call = Call(ctx, json=json, quiet=quiet)
     page = call.app.runner.tools(call.actor)
     for line in call.app.tools.skipped:
         note(line)
-    call.show(page, _table, ids=[tool.name for tool in page.items])
+    call.show_part(page, _table, limit=limit, cursor=cursor)
 
 
 @app.command()

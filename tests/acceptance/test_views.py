@@ -39,6 +39,18 @@ def test_a_waiting_conversation_says_for_what(ai: Ai, with_model: Callable[..., 
     assert f"[waits for a decision: {request}]" in shown
 
 
+@pytest.mark.parametrize("noun", ["policy", "roles", "secrets", "tools", "rag models"])
+def test_a_list_that_is_at_hand_comes_in_pages_too(ai: Ai, noun: str) -> None:
+    """The pages together are the list, and a cursor of another list is none."""
+    whole = ai(*noun.split(), "list", "-q").out.split()
+    first = json.loads(ai(*noun.split(), "list", "--limit", "1", "--json").out)
+    assert ([first["items"][0]["name"]], first["total"]) == (whole[:1], len(whole))
+    assert f"--cursor {whole[0]}" in ai(*noun.split(), "list", "--limit", "1").err
+    rest = json.loads(ai(*noun.split(), "list", "--cursor", first["next"], "--json").out)
+    assert ([each["name"] for each in rest["items"]], rest["next"]) == (whole[1:], None)
+    assert ai(*noun.split(), "list", "--cursor", "nothing").code == 2
+
+
 @pytest.mark.prove
 def test_requests_are_listed_counted_and_withdrawn(ai: Ai) -> None:
     """A request's life in words."""

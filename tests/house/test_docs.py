@@ -178,6 +178,24 @@ def test_routes_that_are_quoted_can_be_read(tmp_path: Path) -> None:
         assert routes.read(tmp_path / "notifications.toml")
 
 
+def test_every_list_takes_the_same_options() -> None:
+    """A script that knows one of them knows all."""
+    lists = [command for command in _commands(get_command(app)) if command.name == "list"]
+    assert len(lists) > 10
+    for command in lists:
+        options = {name for each in command.params for name in each.opts}
+        assert options >= {"--limit", "--cursor", "--json", "--quiet", "-q"}, command.callback
+
+
+def _commands(command: Any) -> Iterator[Any]:
+    """The command and all below it."""
+    yield command
+    if hasattr(command, "list_commands"):
+        context = command.make_context("ai", [], resilient_parsing=True)
+        for name in command.list_commands(context):
+            yield from _commands(command.get_command(context, name))
+
+
 def test_command_reference_is_generated() -> None:
     """docs/cli.md is what the code says now; scripts/generate-cli-docs writes it."""
     script = ROOT / "scripts" / "generate-cli-docs"
