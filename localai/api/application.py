@@ -43,7 +43,7 @@ DOORS: Final = (
 MAX_WAITING: Final = 32  # of those that wait for something to happen
 MAX_RUNNING: Final = 3  # of tools at work
 MAX_TALKING: Final = 32  # of those who ask models
-# FastAPI reports requests where a variable of the environment says so.
+# FastAPI reports requests where the environment, or another library, has set that up.
 _UNREPORTED: Final[TelemetryConfig] = {
     "tracing": False,
     "metrics": False,

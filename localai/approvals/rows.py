@@ -43,8 +43,9 @@ STATUS = sa.case(
     (sa.and_(a.c.state == "approved", _GRANT_IS_OVER), "expired"),
     else_=a.c.state,
 )
-SELECT = sa.select(a, STATUS.label("status"))
-# What a statement returns looks its columns up by name each time, at ten times the cost.
+_WHOLE = (a, STATUS.label("status"))
+SELECT = sa.select(*_WHOLE)
+# What a statement returns looks a column up by its name each time, at over ten times the cost.
 _Row = namedtuple("_Row", SELECT.selected_columns.keys())  # type: ignore[misc]  # noqa: PYI024
 
 
@@ -94,7 +95,7 @@ _AT = (a.c.id == sa.bindparam("of_id"), a.c.version == sa.bindparam("of_version"
 def _move(*conditions: "sa.ColumnElement[bool]") -> "ReturningUpdate[Any]":
     written = {"state": sa.bindparam("to_state"), "version": a.c.version + 1}
     changed = sa.update(a).where(*_AT, *conditions).values(written)
-    return changed.returning(a, STATUS.label("status"))
+    return changed.returning(*_WHOLE)
 
 
 _SEEN = a.c.action_sha256 == sa.bindparam("seen")

@@ -26,7 +26,7 @@ SCHEMA_VERSION = 13
 metadata = sa.MetaData()
 
 _BUSY_MS = 10_000
-# Each of a server's 15 threads may hold a connection and want another.
+# Each of a server's 14 threads may hold a connection and want another.
 _KEPT, _LENT = 5, 30
 _NETWORK_SYSTEMS = frozenset({"9p", "v9fs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs"})
 _AFTER_COMMIT = "localai.after_commit"

@@ -131,7 +131,7 @@ class _Impatient(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        self._is_read()
+        self._stop_expecting()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -139,7 +139,7 @@ class _Impatient(H11Protocol):
         self._expect_reading()
 
     def resume_writing(self) -> None:
-        self._is_read()
+        self._stop_expecting()
         super().resume_writing()
 
     @property
@@ -164,7 +164,7 @@ class _Impatient(H11Protocol):
         else:
             self.transport.abort()
 
-    def _is_read(self) -> None:
+    def _stop_expecting(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None

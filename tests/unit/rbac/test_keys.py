@@ -163,7 +163,7 @@ def test_a_revoked_key_is_refused_at_the_next_check(
 
 
 def test_who_tries_keys_does_not_fill_the_audit(
-    keys: Keys, operator: Actor, mina: str, audit: Audit, clock: TurnableClock, secrets: Secrets
+    keys: Keys, operator: Actor, mina: str, audit: Audit, clock: TurnableClock
 ) -> None:
     """Sixty a minute are written, and how many were not; what another key does is not hidden."""
     lost = keys.create(operator, mina, lifetime_s=DAY)
