@@ -4,6 +4,7 @@ The index follows the conversations: whatever was said or forgotten since the la
 taken in, or out, when the next one is asked.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import sqlalchemy as sa
@@ -41,6 +42,7 @@ class Recollection:
         self._database = database
         self._require = require
         self._memory = memory
+        self._keeping = threading.Lock()
 
     def find(
         self, actor: Actor, text: str, *, project: str | None = None, limit: int = 20
@@ -50,16 +52,17 @@ class Recollection:
         if not text.strip():
             raise Invalid("nothing was looked for", hint="ai sessions search --meaning WORD ...")
         memory = self._memory(actor.user_id)
-        with self._database.read() as connection:
-            keys = [_key(*row) for row in connection.execute(_KEYS, {"user": actor.user_id})]
-        memory.keep(keys, lambda new: self._memos(actor, new))
+        with self._keeping:  # who has looked before another took in more would take that out again
+            with self._database.read() as connection:
+                keys = [_key(*row) for row in connection.execute(_KEYS, {"user": actor.user_id})]
+            memory.keep(keys, lambda new: self._memos(actor, new))
         # A long message may be found by several of its pieces.
         best: dict[str, Recalled] = {}
         for hit in memory.find(text, 2 * limit, root=project):
             best.setdefault(hit.key, hit)
-        chosen = list(best.values())[:limit]
-        rows = dict(self._rows(actor, [hit.key for hit in chosen]))
-        found = [_found(rows[hit.key], hit) for hit in chosen if hit.key in rows]
+        # What was forgotten meanwhile takes no place from the others.
+        rows = dict(self._rows(actor, list(best)))
+        found = [_found(rows[key], hit) for key, hit in best.items() if key in rows][:limit]
         return Page(found, len(found))
 
     def forget(self, user: str, sessions: Sequence[str]) -> None:
